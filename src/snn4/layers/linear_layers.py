@@ -1,0 +1,56 @@
+"""Layers with weights, over sequences."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snn4.core.checks import check_sequence
+from snn4.layers.folded import Folded
+
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Linear"]
+
+
+class Linear(torch.nn.Linear):
+    """torch.nn.Linear at every step. Shape: (T, B, *, in_features) -> (T, B, *, out_features)."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
+        """The layer at every step."""
+        check_sequence("Linear", input)
+        return super().forward(input)
+
+
+class Conv1d(Folded, torch.nn.Conv1d):
+    """torch.nn.Conv1d at every step. Shape: (T, B, C, L) -> (T, B, C', L')."""
+
+    features = (2,)
+
+
+class Conv2d(Folded, torch.nn.Conv2d):
+    """torch.nn.Conv2d at every step. Shape: (T, B, C, H, W) -> (T, B, C', H', W')."""
+
+    features = (3,)
+
+
+class Conv3d(Folded, torch.nn.Conv3d):
+    """torch.nn.Conv3d at every step. Shape: (T, B, C, D, H, W) -> (T, B, C', D', H', W')."""
+
+    features = (4,)
+
+
+class ConvTranspose1d(Folded, torch.nn.ConvTranspose1d):
+    """torch.nn.ConvTranspose1d at every step. Shape: (T, B, C, L) -> (T, B, C', L')."""
+
+    features = (2,)
+
+
+class ConvTranspose2d(Folded, torch.nn.ConvTranspose2d):
+    """torch.nn.ConvTranspose2d at every step. Shape: (T, B, C, H, W) -> (T, B, C', H', W')."""
+
+    features = (3,)
+
+
+class ConvTranspose3d(Folded, torch.nn.ConvTranspose3d):
+    """torch.nn.ConvTranspose3d at every step. Shape: (T, B, C, D, H, W) -> (T, B, C', D', H', W')."""
+
+    features = (4,)

@@ -1,0 +1,141 @@
+"""Loops over time across layers: the body runs one step at a time, so that its output can come back as input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from snn4.core.checks import check_sequence
+from snn4.core.errors import ShapeError
+from snn4.core.state import state
+from snn4.through_time import Neuron, Stateful
+from snn4.through_time.run import stateful_paths
+from snn4.through_time.session import Session, current, opened
+
+__all__ = ["Loop", "Recurrent"]
+
+
+class Loop(Stateful):
+    """Runs `body` one step at a time; its last output, through `feedback`, is added to its next input.
+
+        y[t] = body(x[t] + feedback(y[t-1]))
+
+    At the first step there is no last output yet, and nothing is added. Inside the body every neuron goes on from its
+    own last state. Layers see sequences of one step, (1, B, *features).
+
+    Args:
+        body: any module over sequences.
+        feedback: a module from the body's output to its input, also over sequences of one step; `None` for a body that
+            keeps its own counsel (cycles inside, per-step losses).
+        combine: how input and feedback become one, `torch.add` by default.
+
+    Shape: (T, B, *features) -> (T, B, *), or a tuple of such when the body returns a tuple; `feedback` then gets the
+    whole tuple.
+
+    Example:
+        >>> from snn4 import nn
+        >>> loop = Loop(torch.nn.Sequential(nn.Linear(3, 4), nn.LIF()), feedback=nn.Linear(4, 3))
+        >>> loop(torch.randn(6, 2, 3)).shape
+        torch.Size([6, 2, 4])
+    """
+
+    State = state("last")
+
+    def __init__(
+        self,
+        body: torch.nn.Module,
+        feedback: torch.nn.Module | None = None,
+        combine: Callable[[Tensor, Tensor], Tensor] = torch.add,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.feedback = feedback
+        self.combine = combine
+
+    def initial(self, x: Tensor) -> Any:
+        """No output yet."""
+        return None
+
+    def sequence(self, xs: Tensor, state: Any) -> tuple[Any, Any]:
+        """Not used: the loop hands on the states of its body as well; see `forward`."""
+        raise NotImplementedError
+
+    def forward(self, xs: Tensor) -> Any:
+        """All steps."""
+        check_sequence(type(self).__name__, xs)
+        outer = current()
+        key = "" if outer is None else outer.enter(self)
+        paths = stateful_paths(self) if outer is None else outer.paths
+        states: dict[str, Any] = {} if outer is None else dict(outer.incoming)
+        last = self._first_feedback(xs[:1])
+        if outer is not None and (carried := outer.incoming_of(key)) is not None:
+            last = carried if len(carried) > 1 else carried[0]
+        outputs: list[Any] = []
+        for x in xs.split(1):
+            if self.feedback is None or last is None:
+                inputs, inner = x, Session(paths, states) if outer is None else outer.child(states)
+            else:
+                inner = Session(paths, states) if outer is None else outer.child(states)
+                with opened(inner):
+                    back = self.feedback(last)
+                if back.shape != x.shape and self.combine is torch.add:
+                    raise ShapeError(
+                        f"{type(self).__name__} got feedback of shape {tuple(back.shape[2:])} a sample",
+                        f"{tuple(x.shape[2:])}, as its input",
+                    )
+                inputs = self.combine(x, back)
+            with opened(inner):
+                last = self.body(inputs)
+            states.update(inner.outgoing)
+            if outer is not None:
+                outer.graphs.update(inner.graphs)
+            outputs.append(last)
+        if outer is not None:
+            own = {k: v for k, v in states.items() if k not in outer.incoming or v is not outer.incoming[k]}
+            outer.outgoing.update(own)
+            if self.feedback is not None:
+                flat = cast("tuple[Tensor, ...]", last if isinstance(last, tuple) else (last,))
+                outer.outgoing[key] = _last(len(flat))(*flat)
+        return _joined(outputs)
+
+    def _first_feedback(self, x: Tensor) -> Tensor | None:
+        """What stands for the output before the first step; None adds nothing."""
+        return None
+
+
+class Recurrent(Loop):
+    """A neuron with recurrent connections: its spikes come back one step later.
+
+        s[t] = neuron(x[t] + feedback(s[t-1])),    s[-1] = 0
+
+    Args:
+        neuron: the layer of neurons.
+        feedback: from its spikes to its input, for example `nn.Linear(n, n, bias=False)`. A bias of it also acts at the
+            first step, as in torch.nn.RNN.
+
+    Shape: (T, B, *features), kept.
+
+    Example:
+        >>> from snn4 import nn
+        >>> Recurrent(nn.LIF(), nn.Linear(4, 4))(torch.randn(6, 2, 4)).shape
+        torch.Size([6, 2, 4])
+    """
+
+    def __init__(self, neuron: Neuron, feedback: torch.nn.Module) -> None:
+        super().__init__(neuron, feedback)
+
+    def _first_feedback(self, x: Tensor) -> Tensor | None:
+        return torch.zeros_like(x)
+
+
+def _last(count: int) -> Any:
+    return Loop.State if count == 1 else state(*(f"last{n}" for n in range(count)))
+
+
+def _joined(outputs: list[Any]) -> Any:
+    if isinstance(outputs[0], tuple):
+        return tuple(torch.cat(parts) for parts in zip(*outputs, strict=True))
+    return torch.cat(outputs)

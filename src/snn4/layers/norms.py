@@ -1,0 +1,143 @@
+"""Normalisation, over sequences. Batch statistics are taken over time, batch and space together."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snn4.core.checks import check_sequence
+from snn4.core.errors import OptionError
+from snn4.layers.folded import Folded
+
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "GroupNorm",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "LayerNorm",
+    "RMSNorm",
+    "SyncBatchNorm",
+]
+
+
+class _FoldedBatchNorm(Folded):
+    """What our batch norms share: they notice when torch's conversion would take the batch axis for the channels."""
+
+    def named_children(self) -> Any:
+        """As in torch.nn.Module; refuses torch.nn.SyncBatchNorm.convert_sync_batchnorm.
+
+        That conversion asks each layer it replaces for its children, and there is no other moment at which the layer
+        could notice. Its product would normalise (T, B, C, ...) over the wrong axis, silently where B equals C.
+        """
+        if sys._getframe(1).f_code.co_name == "convert_sync_batchnorm" and not isinstance(self, SyncBatchNorm):
+            caller = sys._getframe(1).f_locals.get("cls")
+            if caller is torch.nn.SyncBatchNorm:
+                raise OptionError(
+                    f"torch.nn.SyncBatchNorm.convert_sync_batchnorm met snn4.nn.{type(self).__name__}",
+                    "snn4's conversion, which knows the time axis",
+                    "Call snn4.nn.SyncBatchNorm.convert_sync_batchnorm(net).",
+                )
+        return super().named_children()
+
+
+class BatchNorm1d(_FoldedBatchNorm, torch.nn.BatchNorm1d):
+    """torch.nn.BatchNorm1d with statistics over time and batch. Shape: (T, B, C) or (T, B, C, L), kept."""
+
+    features = (1, 2)
+
+
+class BatchNorm2d(_FoldedBatchNorm, torch.nn.BatchNorm2d):
+    """torch.nn.BatchNorm2d with statistics over time, batch and space. Shape: (T, B, C, H, W), kept."""
+
+    features = (3,)
+
+
+class BatchNorm3d(_FoldedBatchNorm, torch.nn.BatchNorm3d):
+    """torch.nn.BatchNorm3d with statistics over time, batch and space. Shape: (T, B, C, D, H, W), kept."""
+
+    features = (4,)
+
+
+class SyncBatchNorm(_FoldedBatchNorm, torch.nn.SyncBatchNorm):
+    """torch.nn.SyncBatchNorm with time folded: statistics over all processes. Shape: (T, B, C, ...), kept."""
+
+    features = (1, 2, 3, 4)
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: torch.nn.Module, process_group: Any = None) -> torch.nn.Module:
+        """Replace every batch norm of snn4.nn in `module` by this class; weights and statistics are kept.
+
+        Args:
+            module: a network, or a single layer.
+            process_group: whose statistics are joined; default all.
+
+        Returns:
+            The network (changed in place), or the new layer where `module` is itself a batch norm.
+        """
+        if isinstance(module, _FoldedBatchNorm) and isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            # `new` keeps what a subclass adds, as the scale of tdBN
+            new = cls(
+                module.num_features,
+                module.eps,
+                module.momentum,
+                module.affine,
+                module.track_running_stats,
+                process_group,
+            )
+            if isinstance(module, Scaled):
+                raise OptionError(
+                    f"convert_sync_batchnorm met {type(module).__name__}, whose scale it would lose",
+                    "plain batch norms",
+                    "Write the network with nn.BatchNorm2d and a threshold of 1, or leave this layer unsynchronised.",
+                )
+            new.load_state_dict(module.state_dict())
+            new.train(module.training)
+            reference = next(iter(module.state_dict().values()), None)
+            return new if reference is None else new.to(reference.device)
+        for name, child in list(module._modules.items()):
+            if child is not None:
+                module._modules[name] = cls.convert_sync_batchnorm(child, process_group)
+        return module
+
+
+class Scaled:
+    """Mark of a batch norm that multiplies its output by more than its weight."""
+
+
+class GroupNorm(Folded, torch.nn.GroupNorm):
+    """torch.nn.GroupNorm at every step. Shape: (T, B, C, *), kept."""
+
+
+class InstanceNorm1d(Folded, torch.nn.InstanceNorm1d):
+    """torch.nn.InstanceNorm1d at every step. Shape: (T, B, C, L), kept."""
+
+    features = (2,)
+
+
+class InstanceNorm2d(Folded, torch.nn.InstanceNorm2d):
+    """torch.nn.InstanceNorm2d at every step. Shape: (T, B, C, H, W), kept."""
+
+    features = (3,)
+
+
+class LayerNorm(torch.nn.LayerNorm):
+    """torch.nn.LayerNorm over the last axes at every step. Shape: (T, B, *features), kept."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
+        """The layer at every step."""
+        check_sequence("LayerNorm", input)
+        return super().forward(input)
+
+
+class RMSNorm(torch.nn.RMSNorm):
+    """torch.nn.RMSNorm over the last axes at every step. Shape: (T, B, *features), kept."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer at every step."""
+        check_sequence("RMSNorm", x)
+        return super().forward(x)

@@ -1,0 +1,80 @@
+"""What all threshold neurons share: the threshold, the surrogate, the reset."""
+
+from __future__ import annotations
+
+import abc
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snn4.core.errors import OptionError
+from snn4.core.quantity import POSITIVE, Value
+from snn4.surrogates import ATan, Surrogate
+from snn4.through_time import Neuron
+
+__all__ = ["SpikingNeuron"]
+
+
+class SpikingNeuron(Neuron):
+    """Abstract: fires when the membrane reaches a threshold, then resets.
+
+    Args:
+        v_threshold: fires at v >= v_threshold; a float, a tensor, or learned.
+        v_reset: `None` for a soft reset (the threshold is subtracted); a number for a hard one (the membrane is put
+            there), which is also the resting potential.
+        surrogate: stands for the derivative of the spike; the neuron keeps a copy of its own. Default `ATan()`.
+        detach_reset: whether the reset is a constant for the gradient.
+    """
+
+    v_threshold: float | Tensor
+
+    def __init__(
+        self, v_threshold: Value, v_reset: float | None, surrogate: Surrogate | None, *, detach_reset: bool
+    ) -> None:
+        super().__init__()
+        self.quantity("v_threshold", v_threshold, POSITIVE)
+        if v_reset is not None and not (isinstance(v_reset, (int, float)) and abs(v_reset) < float("inf")):
+            raise OptionError(f"{type(self).__name__} got v_reset={v_reset!r}", "a number, or None for a soft reset")
+        if surrogate is not None and not isinstance(surrogate, Surrogate):
+            raise OptionError(
+                f"{type(self).__name__} got surrogate={surrogate!r}", "a Surrogate", "Write surrogate=snn4.surrogates.ATan(alpha=2.0)."
+            )
+        if isinstance(self.v_threshold, float) and v_reset is not None and v_reset >= self.v_threshold:
+            raise OptionError(
+                f"{type(self).__name__} got v_reset={v_reset} and v_threshold={self.v_threshold}",
+                "v_reset < v_threshold",
+                "Otherwise it fires for ever after the first spike.",
+            )
+        self.v_reset = None if v_reset is None else float(v_reset)
+        self.surrogate: Surrogate = ATan() if surrogate is None else copy.deepcopy(surrogate)
+        self.detach_reset = detach_reset
+
+    @abc.abstractmethod
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Charge the membrane with `x`, then `fire`."""
+
+    def fire(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Spikes, and the membrane after its reset. Shape: any, kept."""
+        s = self.surrogate(v - self.v_threshold)
+        r = s.detach() if self.detach_reset else s
+        if self.v_reset is None:
+            return s, v - r * self.v_threshold
+        # as a choice, not v - r (v - v_reset): the membrane is then exactly v_reset after a spike
+        return s, v * (1 - r) + r * self.v_reset
+
+    def initial(self, x: Tensor) -> Any:
+        """The membrane at its resting potential, everything else at zero. Shape of x: (B, *features)."""
+        zeros = super().initial(x)
+        return zeros._replace(v=torch.full_like(x, self.v_reset)) if self.v_reset else zeros
+
+    def check_quantities(self, features: Any) -> None:
+        """Also the surrogate's."""
+        super().check_quantities(features)
+        self.surrogate.check_quantities(features)
+
+    def extra_repr(self) -> str:
+        """The quantities and the reset."""
+        reset = "soft" if self.v_reset is None else f"{self.v_reset:g}"
+        return f"{super().extra_repr()}, v_reset={reset}{', detach_reset' * self.detach_reset}"

@@ -1,0 +1,60 @@
+"""Gaussian: a normal density around the threshold.
+
+    psi(x) = N(x; 0, sigma)        Psi(x) = (1 + erf(x / (sigma sqrt 2))) / 2
+
+Paper: [yin2021srnn]
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from snn4.core.quantity import POSITIVE, Value
+from snn4.surrogates.surrogate import Surrogate
+
+__all__ = ["Gaussian", "cumulative", "density"]
+
+
+def density(x: Tensor, mean: float | Tensor, sigma: float | Tensor) -> Tensor:
+    """The normal density N(x; mean, sigma)."""
+    z = (x - mean) / sigma
+    return torch.exp(-0.5 * z * z) / (math.sqrt(2 * math.pi) * sigma)
+
+
+def cumulative(x: Tensor, mean: float | Tensor, sigma: float | Tensor) -> Tensor:
+    """The integral of `density` from minus infinity to x."""
+    return 0.5 + 0.5 * torch.erf((x - mean) / (math.sqrt(2) * sigma))
+
+
+class Gaussian(Surrogate):
+    """A normal density of area 1.
+
+    Args:
+        sigma: its standard deviation; a float, a tensor, or learned.
+
+    Example:
+        >>> Gaussian(sigma=0.5).derivative(torch.zeros(1))
+        tensor([0.7979])
+    """
+
+    sigma: float | Tensor
+
+    def __init__(self, sigma: Value = 0.5) -> None:
+        super().__init__()
+        self.quantity("sigma", sigma, POSITIVE)
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """N(x; 0, sigma)."""
+        return density(x, 0.0, self.sigma)
+
+    def primitive(self, x: Tensor) -> Tensor:
+        """(1 + erf(x / (sigma sqrt 2))) / 2."""
+        return cumulative(x, 0.0, self.sigma)
+
+    @property
+    def area(self) -> float:
+        """1."""
+        return 1.0

@@ -1,0 +1,65 @@
+"""Multi-Gaussian: a density with negative flanks, so that a neuron far from the threshold is pushed the other way.
+
+    psi(x) = gamma [ (1 + h) N(x; 0, sigma) - h N(x; sigma, s sigma) - h N(x; -sigma, s sigma) ]
+
+Paper: [yin2021srnn]
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from snn4.core.errors import OptionError
+from snn4.core.quantity import POSITIVE, Value
+from snn4.surrogates.gaussian import cumulative, density
+from snn4.surrogates.surrogate import Surrogate
+
+__all__ = ["MultiGaussian"]
+
+
+class MultiGaussian(Surrogate):
+    """A normal density minus two wide ones, area gamma (1 - h).
+
+    Args:
+        sigma: standard deviation of the middle one; a float, a tensor, or learned.
+        height: `h`, the weight of each flank.
+        spread: `s`, how many times wider a flank is.
+        gamma: overall factor.
+
+    Example:
+        >>> import torch
+        >>> MultiGaussian().derivative(torch.tensor([0.0, 2.0]))
+        tensor([ 0.4391, -0.0167])
+    """
+
+    sigma: float | Tensor
+
+    def __init__(self, sigma: Value = 0.5, height: float = 0.15, spread: float = 6.0, gamma: float = 0.5) -> None:
+        super().__init__()
+        if not (0 <= height < 1 and spread > 0 and gamma > 0):
+            raise OptionError(
+                f"MultiGaussian got height={height}, spread={spread}, gamma={gamma}",
+                "0 <= height < 1, spread > 0, gamma > 0",
+            )
+        self.quantity("sigma", sigma, POSITIVE)
+        self.height, self.spread, self.gamma = height, spread, gamma
+
+    def _mix(self, middle: Tensor, right: Tensor, left: Tensor) -> Tensor:
+        return self.gamma * ((1 + self.height) * middle - self.height * right - self.height * left)
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """gamma [(1 + h) N(x; 0, sigma) - h N(x; sigma, s sigma) - h N(x; -sigma, s sigma)]."""
+        wide = self.spread * self.sigma
+        return self._mix(density(x, 0.0, self.sigma), density(x, self.sigma, wide), density(x, -self.sigma, wide))
+
+    def primitive(self, x: Tensor) -> Tensor:
+        """The same mixture of cumulative normal distributions."""
+        wide = self.spread * self.sigma
+        return self._mix(
+            cumulative(x, 0.0, self.sigma), cumulative(x, self.sigma, wide), cumulative(x, -self.sigma, wide)
+        )
+
+    @property
+    def area(self) -> float:
+        """gamma (1 - h)."""
+        return self.gamma * (1 - self.height)

@@ -1,0 +1,48 @@
+"""Rectangle: a constant gradient in a window around the threshold.
+
+    psi(x) = 1 / width if |x| < width / 2 else 0        Psi(x) = x / width + 1/2, clipped to [0, 1]
+
+Paper: [wu2018stbp]
+Differs from the paper: `width` is the whole window here; the authors' code writes half of it.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from snn4.core.quantity import POSITIVE, Value
+from snn4.surrogates.surrogate import Surrogate
+
+__all__ = ["Rectangle"]
+
+
+class Rectangle(Surrogate):
+    """A window of area 1.
+
+    Args:
+        width: the whole window; a float, a tensor, or learned.
+
+    Example:
+        >>> import torch
+        >>> Rectangle(width=0.5).derivative(torch.tensor([0.0, 0.2, 0.3]))
+        tensor([2., 2., 0.])
+    """
+
+    width: float | Tensor
+
+    def __init__(self, width: Value = 1.0) -> None:
+        super().__init__()
+        self.quantity("width", width, POSITIVE)
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """1 / width inside the window."""
+        return (x.abs() < self.width / 2).to(x.dtype) / self.width
+
+    def primitive(self, x: Tensor) -> Tensor:
+        """x / width + 1/2, clipped."""
+        return (x / self.width + 0.5).clamp(0, 1)
+
+    @property
+    def area(self) -> float:
+        """1."""
+        return 1.0

@@ -1,0 +1,76 @@
+"""The spike: a step in the forward pass, something smoother in the backward pass.
+
+    forward     s = H(x) = 1 if x >= 0 else 0,    x = v - v_threshold
+    backward    ds/dx = psi(x)                    the surrogate's `derivative`
+                ds/dk = d Psi(x; k) / dk          where the scale k is learned; Psi is the `primitive` of psi
+
+A surrogate is therefore two formulas, `derivative` and `primitive`, and one number, the `area` under the first.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snn4.core.quantity import Quantified
+
+__all__ = ["Surrogate", "heaviside"]
+
+
+def heaviside(x: Tensor) -> Tensor:
+    """1 where x >= 0, else 0, in the dtype of `x`; exactly at the threshold a neuron fires."""
+    return (x >= 0).to(x.dtype)
+
+
+class _Spike(torch.autograd.Function):
+    """Step forward, `derivative` backward; keeps only x."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, derivative: Callable[[Tensor], Tensor]) -> Tensor:  # noqa: ARG004  (used by setup_context)
+        return heaviside(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        ctx.save_for_backward(inputs[0])
+        ctx.derivative = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return grad_outputs[0] * ctx.derivative(x), None
+
+
+class Surrogate(Quantified, abc.ABC):
+    """Abstract: a spike function with a surrogate derivative. Subclasses are final.
+
+    A subclass registers its scale with `self.quantity(...)` and writes `derivative`, `primitive` and `area`. Then
+    `snn4.testing.check_surrogate(MySurrogate())` checks that they agree with each other.
+    """
+
+    @abc.abstractmethod
+    def derivative(self, x: Tensor) -> Tensor:
+        """psi(x), elementwise, what stands for the derivative of the step. Shape: any, kept."""
+
+    @abc.abstractmethod
+    def primitive(self, x: Tensor) -> Tensor:
+        """Psi(x), with Psi' = psi: the smooth function that the backward pass follows. Shape: any, kept."""
+
+    @property
+    @abc.abstractmethod
+    def area(self) -> float | Tensor:
+        """The integral of psi over the real line; 1 where it stands for a step of height 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Spikes, 0 or 1. Shape: any, kept."""
+        if any(self.is_learned(name) for name in self.quantities):
+            # autograd through Psi gives the gradient of x and of the scale; Psi - Psi is exactly 0 in the forward pass
+            smooth = self.primitive(x)
+            return heaviside(x) + (smooth - smooth.detach())
+        spikes: Tensor = _Spike.apply(x, self.derivative)
+        return spikes

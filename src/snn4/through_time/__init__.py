@@ -1,0 +1,24 @@
+"""Floor 2: what it means to run through time, and to differentiate through it."""
+
+from snn4.through_time.checkpoint import checkpoint
+from snn4.through_time.explain import explain
+from snn4.through_time.loop import reference_loop
+from snn4.through_time.neuron import Neuron
+from snn4.through_time.registry import Kernel
+from snn4.through_time.routes import BPTT, Route, use_route
+from snn4.through_time.run import Stream, run
+from snn4.through_time.stateful import Stateful
+
+__all__ = [
+    "BPTT",
+    "Kernel",
+    "Neuron",
+    "Route",
+    "Stateful",
+    "Stream",
+    "checkpoint",
+    "explain",
+    "reference_loop",
+    "run",
+    "use_route",
+]

@@ -1,0 +1,94 @@
+"""`explain`: which implementation runs each neuron, and why others do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snn4.core.errors import OptionError
+from snn4.core.report import table
+from snn4.through_time import registry
+from snn4.through_time.neuron import Neuron
+from snn4.through_time.routes import BPTT
+from snn4.through_time.session import path_of
+
+__all__ = ["Explanation", "explain"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What runs one neuron."""
+
+    path: str
+    neuron: str
+    route: str
+    implementation: str
+    refused: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One `Choice` a neuron, in the order of the first calls. Prints as a table."""
+
+    choices: tuple[Choice, ...]
+
+    def __str__(self) -> str:
+        rows = [
+            [
+                c.path,
+                c.neuron,
+                c.route,
+                c.implementation,
+                "; ".join(f"{name}: {why}" for name, why in c.refused) or "-",
+            ]
+            for c in self.choices
+        ]
+        return table(["layer", "neuron", "route", "runs as", "refused"], rows)
+
+
+def explain(net: torch.nn.Module, x: Tensor) -> Explanation:
+    """Call the network once and tell which implementation runs each neuron, and why others were refused.
+
+    Args:
+        net: a network with neurons.
+        x: an example input. Shape (T, B, *features).
+
+    Raises:
+        OptionError: the network has no neuron.
+
+    Example:
+        >>> from snn4 import nn
+        >>> print(explain(torch.nn.Sequential(nn.Linear(3, 4), nn.LIF()), torch.randn(6, 1, 3)))
+        layer  neuron  route                runs as         refused
+        1      LIF     BPTT(truncate=None)  reference loop  -
+    """
+    neurons = {id(m): (path_of(name), m) for name, m in net.named_modules() if isinstance(m, Neuron)}
+    if not neurons:
+        raise OptionError(f"{type(net).__name__} has no neuron", "a network with at least one")
+    choices: list[Choice] = []
+
+    def look(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        path, neuron = neurons[id(module)]
+        xs: Tensor = inputs[0]
+        route, name = neuron.route, "reference loop"
+        refused: list[tuple[str, str]] = []
+        if type(neuron).sequence is not Neuron.sequence:
+            name = "its own sequence()"
+        elif isinstance(route, BPTT) and route.truncate is None:
+            kernel, refused = registry.choose(neuron, xs, neuron.initial(xs[0]))
+            name = name if kernel is None else kernel.name
+        choice = Choice(path or "(the net)", type(neuron).__name__, str(route), name, tuple(refused))
+        if choice not in choices:  # a loop calls its body at every step
+            choices.append(choice)
+
+    handles = [neuron.register_forward_pre_hook(look) for _, neuron in neurons.values()]
+    try:
+        with torch.no_grad():
+            net(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Explanation(tuple(choices))

@@ -1,0 +1,38 @@
+"""The reference: a neuron's `step`, one step after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from snn4.through_time.neuron import Neuron
+
+__all__ = ["reference_loop"]
+
+
+def reference_loop(
+    neuron: Neuron, xs: Tensor, state: Any, *, between: Callable[[int, Any], Any] | None = None
+) -> tuple[Tensor, Any]:
+    """Fold `step` over time.
+
+    Args:
+        neuron: whose step.
+        xs: inputs. Shape (T, B, *features).
+        state: the state before the first step.
+        between: called as `between(t, state)` before step t; returns the state to go on with. Routes cut graphs here.
+
+    Returns:
+        Outputs (T, B, *) and the state after the last step.
+    """
+    ys: list[Tensor] = []
+    # unbind, not xs[t]: the backward of a select writes a full-size gradient for every step
+    for t, x in enumerate(xs.unbind(0)):
+        if between is not None:
+            state = between(t, state)
+        y, state = neuron.step(x, state)
+        ys.append(y)
+    return torch.stack(ys), state

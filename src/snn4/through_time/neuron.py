@@ -1,0 +1,80 @@
+"""The neuron: defined once, by its equation for one step.
+
+    class LIF(Neuron):
+        State = state("v")
+        def step(self, x, state):
+            v = self.beta * state.v + x
+            s = self.surrogate(v - self.v_threshold)
+            return s, self.State(v - s * self.v_threshold)
+
+Everything else (running over sequences, carrying state, kernels, routes, checks) follows from it.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snn4.through_time.routes import BPTT, Route
+from snn4.through_time.stateful import Stateful
+
+__all__ = ["Neuron"]
+
+# fp32 for the state under autocast: a leak of 0.99 is lost in bf16's 8 bits
+_LOW_PRECISION = (torch.float16, torch.bfloat16)
+
+
+class Neuron(Stateful):
+    """Abstract: an activation function over a sequence. Subclasses are final.
+
+    A subclass sets `State` and writes `step`. Optional parts of the contract:
+
+    - `initial(x)`: a first state that is not zero, is learned, or is shaped unlike `x`;
+    - `sequence(xs, state)`: a neuron that sees the whole sequence at once;
+    - `transfer(mean_x)`: the closed-form output rate for a constant input;
+    - `alphabet`: the values that outputs take: `(0.0, 1.0)` for spikes, more for graded ones, `None` for any number.
+
+    `snn4.testing.check_neuron(MyNeuron())` checks all that a neuron promises.
+    """
+
+    alphabet: tuple[float, ...] | None = (0.0, 1.0)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.route: Route = BPTT()
+
+    @abc.abstractmethod
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """One step of time: output and new state. It must not change its arguments.
+
+        Shape: x (B, *features); state as `initial` gives it; output (B, *).
+        """
+
+    def initial(self, x: Tensor) -> Any:
+        """At rest: zero in every field, shaped like `x`. Shape of x: (B, *features)."""
+        return self.State(*(torch.zeros_like(x) for _ in self.State._fields))
+
+    def sequence(self, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """All steps, along the neuron's route. Shape: xs (T, B, *features), outputs (T, B, *)."""
+        return self.route.through(self, xs, state)
+
+    def transfer(self, mean_x: Tensor) -> Tensor:
+        """The output rate, in spikes a step, that a constant input settles to. Shape: any, kept.
+
+        Raises:
+            NotImplementedError: this neuron has no closed form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no closed-form rate")
+
+    def forward(self, xs: Tensor) -> Tensor:
+        """Outputs over the whole sequence; the state is kept in float32 under autocast.
+
+        Shape: (T, B, *features) -> (T, B, *).
+        """
+        if xs.dtype in _LOW_PRECISION and torch.is_autocast_enabled(xs.device.type):
+            ys = super().forward(xs.float())
+            return ys.to(xs.dtype) if self.alphabet is not None else ys
+        return super().forward(xs)

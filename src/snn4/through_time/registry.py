@@ -1,0 +1,62 @@
+"""Who runs a neuron over a sequence: kernels that may take a call, or say why not, and the reference loop, which always can.
+
+A kernel is registered with `register`; the newest is asked first. It never changes a result silently: whatever it
+computes must agree with the loop over the neuron's own `step`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from snn4.through_time.neuron import Neuron
+
+__all__ = ["Kernel", "choose", "register", "registered", "unregister"]
+
+
+class Kernel(Protocol):
+    """An implementation of a neuron over a sequence."""
+
+    @property
+    def name(self) -> str:
+        """What `snn4.explain` prints."""
+        ...
+
+    def refuses(self, neuron: Neuron, xs: Tensor, state: Any) -> str | None:
+        """Why this call cannot be taken, or None."""
+        ...
+
+    def __call__(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Outputs and last state."""
+        ...
+
+
+_kernels: list[Kernel] = []
+
+
+def register(kernel: Kernel) -> None:
+    """Let `kernel` be asked before all that are registered so far."""
+    _kernels.insert(0, kernel)
+
+
+def unregister(kernel: Kernel) -> None:
+    """Take a kernel out again."""
+    _kernels.remove(kernel)
+
+
+def registered() -> tuple[Kernel, ...]:
+    """All kernels, in the order in which they are asked; the reference loop, which comes last, is not among them."""
+    return tuple(_kernels)
+
+
+def choose(neuron: Neuron, xs: Tensor, state: Any) -> tuple[Kernel | None, list[tuple[str, str]]]:
+    """The first kernel that takes this call (None: the reference loop), and who refused before it, with reasons."""
+    refusals: list[tuple[str, str]] = []
+    for kernel in _kernels:
+        reason = kernel.refuses(neuron, xs, state)
+        if reason is None:
+            return kernel, refusals
+        refusals.append((kernel.name, reason))
+    return None, refusals

@@ -1,0 +1,201 @@
+"""The hidden thread of a call: which state each module starts from, and which it ends with.
+
+`run` opens a session for the length of one call of the network. A stateful module that is called inside takes its
+incoming state from it and hands the new one back; outside a session every call starts at rest. Nothing is stored in a
+module, so an exception, a copy, another thread or a compiled graph cannot leave anything behind.
+
+The session lives in a `threading.local`: that is what `torch.compile(fullgraph=True)` can trace (a `ContextVar` it cannot).
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snn4.core.errors import GraphError, StateError
+from snn4.core.state import States, _Graph  # pyright: ignore[reportPrivateUsage]
+
+__all__ = ["Session", "current", "opened", "path_of", "refuse_recompute"]
+
+
+class _Local(threading.local):
+    session: Session | None = None
+
+
+_local = _Local()
+
+# modules that ran under a session with gradients; only to tell a recomputation that lost its session from a fresh call
+_ran_under_session: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
+
+
+def path_of(name: str) -> str:
+    """A module path without the wrappers that DDP (`module.`) and compile (`_orig_mod.`) put into it.
+
+    Example:
+        >>> path_of("module._orig_mod.block.lif")
+        'block.lif'
+    """
+    return ".".join(part for part in name.split(".") if part not in ("module", "_orig_mod"))
+
+
+def current() -> Session | None:
+    """The session of this thread, if a `run` is under way."""
+    return _local.session
+
+
+@contextmanager
+def opened(session: Session | None) -> Iterator[None]:
+    """Make `session` the current one of this thread for the length of a `with`."""
+    before = _local.session
+    _local.session = session
+    try:
+        yield
+    finally:
+        _local.session = before
+
+
+class Session:
+    """Incoming and outgoing states of one call.
+
+    Args:
+        paths: `id(module)` -> path, for every stateful module of the network.
+        incoming: the states to start from; a path that is missing starts at rest.
+    """
+
+    def __init__(self, paths: Mapping[int, str], incoming: Mapping[str, Any]) -> None:
+        self.paths = paths
+        self.incoming = incoming
+        self.outgoing: dict[str, Any] = {}
+        self.graphs: dict[str, _Graph] = {}
+        self.incoming_graphs: dict[str, _Graph] = (
+            incoming._graphs if isinstance(incoming, States) else {}  # pyright: ignore[reportPrivateUsage]
+        )
+        self.calls: dict[str, int] = {}
+        self.in_checkpoint = False
+        self.hooks = None if torch.compiler.is_compiling() else _saved_tensor_hooks()
+
+    def enter(self, module: torch.nn.Module) -> str:
+        """The key of this call of `module`: its path, with `#2`, `#3` ... from the second call on."""
+        path = self.paths.get(id(module))
+        if path is None:
+            raise StateError(
+                f"{type(module).__name__} is called inside run(), but is not part of the network given to it",
+                "every stateful module to be a submodule of the network",
+                "Register it as an attribute in __init__, or use torch.nn.ModuleList.",
+            )
+        count = self.calls.get(path, 0) + 1
+        self.calls[path] = count
+        return path if count == 1 else f"{path}#{count}"
+
+    def incoming_of(self, key: str) -> Any:
+        """The state that this call starts from, or None for rest."""
+        entry = self.incoming.get(key)
+        if entry is None or torch.compiler.is_compiling():
+            return entry
+        graph = self.incoming_graphs.get(key)
+        return entry if graph is None else _guarded(entry, key, graph)
+
+    def leave(self, module: torch.nn.Module, key: str, ys: Any, state: Any) -> None:
+        """Keep the new state of this call."""
+        self.outgoing[key] = state
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return
+        _ran_under_session.add(module)
+        if isinstance(ys, Tensor) and ys.requires_grad and any(t.requires_grad for t in state):
+            graph = self.graphs[key] = _Graph()
+            # when a gradient passes the output, the graph behind it is freed unless it was asked to be kept
+            ys.register_hook(functools.partial(_pass, graph, key))
+
+    def refuse_foreign_checkpoint(self, module: torch.nn.Module) -> None:
+        """Refuse torch.utils.checkpoint inside a run: it would recompute without the session, from rest."""
+        if self.in_checkpoint or torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return
+        hooks = _saved_tensor_hooks()
+        if hooks is None or hooks == self.hooks:
+            return
+        if any("checkpoint" in getattr(hook, "__module__", "") for hook in hooks):
+            raise _lost_session(type(module).__name__)
+
+    def fork(self) -> Session:
+        """A snapshot to recompute from: the same starting states and call counts, outgoing states thrown away."""
+        copy = Session(self.paths, self.incoming)
+        copy.calls = dict(self.calls)
+        copy.in_checkpoint = True
+        return copy
+
+    def child(self, incoming: Mapping[str, Any]) -> Session:
+        """A session for one step of a loop over time inside this call."""
+        inner = Session(self.paths, incoming)
+        inner.in_checkpoint, inner.hooks = self.in_checkpoint, self.hooks
+        if not torch.compiler.is_compiling():
+            # only what comes from the earlier run itself, not what an earlier step of this loop has made
+            inner.incoming_graphs = {
+                key: graph for key, graph in self.incoming_graphs.items() if incoming.get(key) is self.incoming.get(key)
+            }
+        return inner
+
+
+def refuse_recompute(module: torch.nn.Module) -> None:
+    """Refuse a call without session from inside backward(), when the module last ran under a session.
+
+    This is torch.utils.checkpoint recomputing a forward that belonged to `run`: it would start at rest, and the gradient
+    would be silently wrong.
+    """
+    if torch._C._current_graph_task_id() != -1 and module in _ran_under_session:  # pyright: ignore
+        raise _lost_session(type(module).__name__)
+
+
+def plain_call(module: torch.nn.Module) -> None:
+    """Note that `module` was called without a session, outside backward: recomputing it at rest is right."""
+    _ran_under_session.discard(module)
+
+
+def _lost_session(name: str) -> GraphError:
+    return GraphError(
+        f"{name} is recomputed by torch.utils.checkpoint without the state it had under run()",
+        "activation checkpointing that knows the state",
+        "Use snn4.checkpoint(function, x) in its place.",
+    )
+
+
+def _saved_tensor_hooks() -> tuple[object, ...] | None:
+    # a private function of torch; where a release lacks it, refuse_recompute still stands
+    look = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    return look(False) if look is not None else None
+
+
+def _keeps_graph() -> bool:
+    look = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
+    return bool(look()) if look is not None else True
+
+
+def _pass(graph: _Graph, key: str, _grad: Tensor) -> None:
+    """A gradient enters the graph of one call: refuse a graph that an earlier backward() has freed."""
+    task = torch._C._current_graph_task_id()  # pyright: ignore
+    if graph.freed_by is not None and graph.freed_by != task:
+        raise GraphError(
+            f"backward() goes into an earlier run() at {key!r}, whose graph an earlier backward() has freed",
+            "one backward through each graph",
+            "run() keeps the graph on purpose. Cut it between chunks with state.detach() (truncated BPTT) or use "
+            "snn4.Stream; or call backward() once on the sum of the losses, or with retain_graph=True.",
+        )
+    if not _keeps_graph():
+        graph.freed_by = task
+
+
+def _guarded(entry: Any, key: str, graph: _Graph) -> Any:
+    """The carried state, with a hook that explains a second backward through a freed graph."""
+    fields: list[Tensor] = []
+    for value in entry:
+        if value.requires_grad and value.grad_fn is not None:
+            value = value.view_as(value)  # a view of our own, so that the caller's tensor gets no hook
+            value.register_hook(functools.partial(_pass, graph, key))
+        fields.append(value)
+    return type(entry)(*fields)

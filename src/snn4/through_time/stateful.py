@@ -1,0 +1,104 @@
+"""A module over a sequence that has a state.
+
+Neurons are the main kind; dropout with one mask for all steps is another. A subclass writes `initial` and `sequence`;
+calling it is pure.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snn4.core.checks import check_sequence
+from snn4.core.errors import StateError
+from snn4.core.quantity import Quantified
+from snn4.through_time import session as sessions
+
+__all__ = ["Stateful"]
+
+
+class Stateful(Quantified, abc.ABC):
+    """Abstract: a module (T, B, *features) -> (T, B, *) that carries a state through time.
+
+    `chunkable = False`, with the reason in `unchunkable_reason`, says that a sequence may not be cut for this module;
+    `run` with a state and `Stream` then refuse it.
+    """
+
+    State: Any = None
+    chunkable: bool = True
+    unchunkable_reason: str = ""
+
+    @abc.abstractmethod
+    def initial(self, x: Tensor) -> Any:
+        """The state at rest, for inputs like `x`. Shape of x: (B, *features), one step."""
+
+    def template(self, x: Tensor) -> Any:
+        """A state with the shapes that `initial(x)` has; where drawing one has a cost, without it."""
+        return self.initial(x)
+
+    @abc.abstractmethod
+    def sequence(self, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Outputs and last state, from a sequence and a first state. Shape of xs: (T, B, *features)."""
+
+    def check(self, xs: Tensor) -> None:
+        """Refuse an input that is not a sequence for this module. A subclass may ask for more.
+
+        Raises:
+            ShapeError: wrong rank, no time step, not floating point, or quantities that do not fit.
+        """
+        check_sequence(type(self).__name__, xs)
+        self.check_quantities(xs.shape[2:])
+
+    def forward(self, xs: Tensor) -> Tensor:
+        """Outputs over the whole sequence, from rest, or from the state that `run` carries.
+
+        Shape: (T, B, *features) -> (T, B, *).
+        """
+        self.check(xs)
+        session = sessions.current()
+        if session is None:
+            if not torch.compiler.is_compiling() and torch.is_grad_enabled():
+                if torch._C._current_graph_task_id() != -1:  # pyright: ignore
+                    sessions.refuse_recompute(self)
+                else:
+                    sessions.plain_call(self)
+            return self.sequence(xs, self.initial(xs[0]))[0]
+        session.refuse_foreign_checkpoint(self)
+        key = session.enter(self)
+        state = session.incoming_of(key)
+        state = self.initial(xs[0]) if state is None else self._checked(key, state, xs)
+        ys, state = self.sequence(xs, state)
+        session.leave(self, key, ys, state)
+        return ys
+
+    def _checked(self, key: str, state: Any, xs: Tensor) -> Any:
+        """The carried state, if it belongs to this module and this input."""
+        if torch.compiler.is_compiling():
+            return state
+        rest = self.template(xs[0])
+        fields = getattr(state, "_fields", None)
+        if fields != rest._fields:
+            raise StateError(
+                f"the state of {key!r} has the fields {fields}",
+                f"{rest._fields} of {type(self).__name__}",
+                "Is it the state of another network?",
+            )
+        for field, mine, theirs in zip(rest._fields, rest, state, strict=True):
+            if mine.shape != theirs.shape:
+                batch = mine.ndim and theirs.ndim and mine.shape[0] != theirs.shape[0]
+                raise StateError(
+                    f"the state of {key!r} has {field} of shape {tuple(theirs.shape)}",
+                    f"{tuple(mine.shape)} for an input of shape {tuple(xs.shape)}",
+                    "The batch changed; start again without a state (Stream.reset()), or pick items with state.select(i)."
+                    if batch
+                    else "Is it the state of another network?",
+                )
+            if mine.device != theirs.device:
+                raise StateError(
+                    f"the state of {key!r} lies on {theirs.device}", f"{mine.device}, where the input is",
+                    "Move it: state.to(x.device).",
+                )
+        return state
