@@ -24,6 +24,10 @@ from snn4.core.errors import OptionError, ShapeError
 __all__ = ["NON_NEGATIVE", "POSITIVE", "REAL", "Domain", "Learned", "Quantified", "Value", "above"]
 
 
+# how far a learned quantity may move: between e^-30 (1e-13) and e^30 (1e13) above its lower end
+_FAR = 30.0
+
+
 @dataclass(frozen=True)
 class Domain:
     """The numbers that a quantity may take, and how training moves inside them.
@@ -56,7 +60,12 @@ class Domain:
 
     def value(self, raw: Tensor) -> Tensor:
         """The quantity, from the unconstrained number."""
-        return raw if self.low == -math.inf else self.low + raw.exp()
+        # without the clamp, a wild optimiser step would reach `low` itself, or infinity
+        return raw if self.low == -math.inf else self.low + raw.clamp(-_FAR, _FAR).exp()
+
+    def learnable(self, value: Tensor) -> bool:
+        """Whether training can start from every value; not at the closed end, which lies infinitely far away."""
+        return self.holds(value) and (self.low == -math.inf or bool((self.raw(value).abs() < _FAR).all()))
 
 
 REAL = Domain()
@@ -135,6 +144,14 @@ class Quantified(torch.nn.Module):
         if tensor.numel() == 0 or not (isinstance(start, Parameter) or domain.holds(tensor.detach())):
             raise OptionError(f"{type(self).__name__} got {name}={value!r}", str(domain))
         if isinstance(value, Learned):
+            if not domain.learnable(tensor.detach()):
+                raise OptionError(
+                    f"{type(self).__name__} got {name}={value!r}",
+                    f"a number above {domain.low:g} to start from",
+                    "Training moves the logarithm of the distance to that end, and cannot leave it. Start a little above.",
+                )
+            if value.shape and torch.broadcast_shapes(tensor.shape, (1,) * len(value.shape)) != tensor.shape and 0:
+                pass
             dtype = tensor.dtype if isinstance(start, Tensor) and start.is_floating_point() else None
             tensor = tensor.detach().to(dtype or torch.get_default_dtype())
             self.add_module(f"learned_{name}", _Raw(tensor.expand(value.shape or tensor.shape).clone(), domain))

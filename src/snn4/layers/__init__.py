@@ -2,6 +2,7 @@
 
 from snn4.layers.dropout import Dropout, Dropout2d
 from snn4.layers.folded import Fold
+from snn4.layers.hold import Hold
 from snn4.layers.linear_layers import (
     Conv1d,
     Conv2d,
@@ -70,6 +71,7 @@ __all__ = [
     "Flatten",
     "Fold",
     "GroupNorm",
+    "Hold",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "LastStep",

@@ -1,0 +1,79 @@
+# Each target makes .venv and installs what it needs, once. `make help` tells the targets and the variables.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# the build of torch, and the package index that it comes from; empty: the usual index
+TORCH ?= $(shell sed -n 's/^\(torch==.*\)/\1/p' constraints.txt)
+TORCH_INDEX ?=
+# test processes at once
+JOBS ?= 2
+# more for pytest: make test ARGS="tests/core -x"
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+CONSTRAINTS := $(VENV)/constraints.txt
+SOURCES := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check format docs clean
+
+help:
+	@echo 'make demo        install, then: snn4 run digits (train, compare with the ANN, write the report)'
+	@echo 'make test        every test that takes seconds, the doctests and the snippets of the README'
+	@echo 'make test-slow   the tests that take minutes'
+	@echo 'make check       style, types, floors, forbidden calls'
+	@echo 'make format      put the code in the form that check asks for'
+	@echo 'make docs        the documentation, in English and Japanese, to docs/_build'
+	@echo 'make clean       remove .venv and everything that was built'
+	@echo
+	@echo 'PYTHON=...       the Python to use (now: $(PYTHON))'
+	@echo 'TORCH=...        the build of torch (now: $(TORCH))'
+	@echo 'TORCH_INDEX=...  the package index for torch alone; this one has builds for the CPU, ten times smaller:'
+	@echo '                 make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu'
+	@echo 'JOBS=...         test processes at once (now: $(JOBS)); ARGS=... more for pytest'
+	@echo 'Another torch after the first install: make clean first.'
+
+# torch comes first and alone: what is installed next finds its wish for torch fulfilled, and does not fetch another build
+$(VENV)/.torch:
+	@echo 'Installing $(TORCH) into $(VENV); this takes a minute or two, once'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
+	@touch $@
+
+# the pins without torch, which the line above has chosen
+$(CONSTRAINTS): $(SOURCES) $(VENV)/.torch
+	@grep -v '^torch==' constraints.txt > $@
+
+$(VENV)/.extra-%: $(CONSTRAINTS)
+	@echo 'Installing snn4[$*]'
+	$(PIP) -c $(CONSTRAINTS) -e '.[$*]'
+	@touch $@
+
+demo: $(VENV)/.extra-cli
+	$(BIN)/snn4 run digits
+
+test: $(VENV)/.extra-cli $(VENV)/.extra-dev
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+test-slow: $(VENV)/.extra-cli $(VENV)/.extra-dev
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(VENV)/.extra-cli $(VENV)/.extra-dev
+	$(BIN)/ruff check src tests docs
+	$(BIN)/ruff format --check src tests docs
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q --no-header tests/test_repository.py
+
+format: $(VENV)/.extra-dev
+	$(BIN)/ruff check --fix-only src tests docs
+	$(BIN)/ruff format src tests docs
+
+docs: $(VENV)/.extra-cli $(VENV)/.extra-docs
+	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
+	@echo 'Open docs/_build/html/index.html'
+
+clean:
+	rm -rf $(VENV) dist build docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,52 @@
+"""`snn4 resume DIR`: go on with a run that was stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from snn4.cli.folders import find_run
+from snn4.cli.options import parse
+from snn4.cli.run import stopped, tell
+
+__all__ = ["resume"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Resume:
+    """Go on with a run that was stopped: the same weights come out as if it had never stopped."""
+
+    folder: Path
+    """The run folder, for example runs/digits/latest."""
+    json: bool = False
+    """Print the result as JSON, as the last line."""
+    lang: Literal["en", "ja"] = "en"
+    """The language of the table and the report."""
+    data: Path | None = None
+    """The folder of the data sets; without it, $SNN4_DATA, then the cache folder."""
+    download: bool = False
+    """Fetch the data set where it is missing."""
+    quiet: bool = False
+    """No progress bars."""
+
+
+def resume(args: Sequence[str]) -> None:
+    """Run the command.
+
+    Args:
+        args: the words after `snn4 resume`.
+    """
+    go = parse(Resume, args, "snn4 resume")
+    folder = find_run(go.folder)
+    from snn4.recipes.common import read_config
+
+    recipe, config = read_config(folder)
+    try:
+        result = recipe.main(
+            config, out=folder, resume=True, progress=not go.quiet, lang=go.lang, data=go.data, download=go.download
+        )
+    except KeyboardInterrupt:
+        raise stopped(folder) from None
+    tell(result, folder, go.lang, as_json=go.json)

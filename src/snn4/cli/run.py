@@ -1,0 +1,110 @@
+"""`snn4 run RECIPE`: train, evaluate, compare with the ANN, write the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from snn4.cli.folders import CONFIG, forget_empty, new_run
+from snn4.cli.options import parse
+from snn4.cli.summary import show
+from snn4.core.errors import OptionError, suggest
+from snn4.core.optional import need
+
+__all__ = ["Go", "run", "stopped", "tell"]
+
+_HELP = """\
+Train a spiking network, evaluate it once on the test split, compare it with the ANN of the same architecture, report.
+
+usage: snn4 run RECIPE [options]
+
+{recipes}
+
+snn4 run RECIPE --help tells the options of a recipe."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Go:
+    """What can be said about any run, whatever its recipe."""
+
+    out: Path | None = None
+    """The run folder; without it, runs/RECIPE/TIME-seedN."""
+    json: bool = False
+    """Print the result as JSON, as the last line."""
+    lang: Literal["en", "ja"] = "en"
+    """The language of the table and the report."""
+    data: Path | None = None
+    """The folder of the data sets; without it, $SNN4_DATA, then the cache folder."""
+    download: bool = False
+    """Fetch the data set where it is missing."""
+    smoke: bool = False
+    """A tiny run of seconds, to see that everything works; its numbers mean nothing."""
+    quiet: bool = False
+    """No progress bars."""
+
+
+def run(args: Sequence[str]) -> None:
+    """Run the command.
+
+    Args:
+        args: the words after `snn4 run`.
+
+    Raises:
+        OptionError: an unknown recipe or option.
+    """
+    from snn4.recipes import get, names
+
+    if not args or args[0] in ("-h", "--help"):
+        width = max(map(len, names()), default=0)
+        print(_HELP.format(recipes="\n".join(f"  {name:<{width}}   {get(name).title}" for name in names())))
+        return
+    if args[0].startswith("-"):
+        raise OptionError(f"snn4 run got {args[0]} first", "the name of a recipe", f"Write: snn4 run digits {args[0]}")
+    if args[0] not in names():
+        raise OptionError(f"snn4 run got {args[0]!r}", "a recipe", suggest(args[0], names()))
+
+    recipe = get(args[0])
+    config, go = _parse(recipe.smoke() if "--smoke" in args else recipe.config(), args[1:], recipe.name, recipe.title)
+    folder = new_run(recipe.name, config.seed, go.out)
+    try:
+        result = recipe.main(
+            config, out=folder, resume=False, progress=not go.quiet, lang=go.lang, data=go.data, download=go.download
+        )
+    except KeyboardInterrupt:
+        raise stopped(folder) from None
+    finally:
+        forget_empty(folder)
+    tell(result, folder, go.lang, as_json=go.json)
+
+
+def _parse(default: Any, args: Sequence[str], name: str, title: str) -> tuple[Any, Go]:
+    """The recipe's own options and those of every run, read from one command line."""
+    conf = need("tyro", "to read the command line").conf
+    flat = {"flat": True}
+    both = dataclasses.make_dataclass(
+        "Run",
+        [
+            ("go", Annotated[Go, conf.arg(name="")], dataclasses.field(metadata=flat)),
+            ("config", Annotated[type(default), conf.arg(name="")], dataclasses.field(metadata=flat)),
+        ],
+        frozen=True,
+    )
+    filled: Any = parse(both, args, f"snn4 run {name}", default=both(Go(), default), about=title)
+    return filled.config, filled.go
+
+
+def stopped(folder: Path) -> KeyboardInterrupt:
+    """What a stopped run leaves to say."""
+    if (folder / CONFIG).exists():
+        return KeyboardInterrupt(f"Stopped. Go on with: snn4 resume {folder}")
+    return KeyboardInterrupt("Stopped before anything was saved.")
+
+
+def tell(result: dict[str, Any], folder: Path, lang: str, *, as_json: bool) -> None:
+    """Show a result: the table, where the files are, and as the very last line the JSON that was asked for."""
+    show(result, folder, lang)
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))

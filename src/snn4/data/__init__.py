@@ -1,0 +1,57 @@
+"""Data sets, their splits and order, encoders that turn values into spikes, and augmentation.
+
+>>> import snn4.data
+>>> digits = snn4.data.load("digits")
+>>> train, val = snn4.data.hold_out(digits.train, 0.1, seed=0)
+>>> batch = train.take(snn4.data.order(len(train), seed=0, epoch=0)[:32])
+>>> x = snn4.data.Latency(steps=8)(snn4.data.unit(batch.inputs))
+>>> x.shape
+torch.Size([8, 32, 1, 8, 8])
+"""
+
+from __future__ import annotations
+
+from snn4.data.augmentation import Augmentation, Compose, Cutout, Flip, Shift, compose
+from snn4.data.dataset import DataSet, Split
+from snn4.data.encoders import Delta, Direct, Encoder, Latency, LogLatency, Phase, Poisson, Population, repeat
+from snn4.data.folders import cache_folder, data_folder
+from snn4.data.scaling import normalise, unit
+from snn4.data.sets.catalogue import Status, available, card, load, names, register
+from snn4.data.sets.source import Card, Found, Remote, Source
+from snn4.data.split import hold_out, order
+
+__all__ = [
+    "Augmentation",
+    "Card",
+    "Compose",
+    "Cutout",
+    "DataSet",
+    "Delta",
+    "Direct",
+    "Encoder",
+    "Flip",
+    "Found",
+    "Latency",
+    "LogLatency",
+    "Phase",
+    "Poisson",
+    "Population",
+    "Remote",
+    "Shift",
+    "Source",
+    "Split",
+    "Status",
+    "available",
+    "cache_folder",
+    "card",
+    "compose",
+    "data_folder",
+    "hold_out",
+    "load",
+    "names",
+    "normalise",
+    "order",
+    "register",
+    "repeat",
+    "unit",
+]

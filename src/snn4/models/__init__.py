@@ -1,0 +1,7 @@
+"""Floor 6: networks, one family a file, and by name."""
+
+from snn4.models.conv_net import conv_net
+from snn4.models.mlp import mlp
+from snn4.models.registry import create, names, register
+
+__all__ = ["conv_net", "create", "mlp", "names", "register"]

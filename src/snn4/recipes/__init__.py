@@ -1,0 +1,5 @@
+"""Floor 9: experiments, one file each."""
+
+from snn4.recipes.recipe import Recipe, get, names
+
+__all__ = ["Recipe", "get", "names"]

@@ -1,0 +1,245 @@
+"""The comparison that every recipe ends in: the SNN, the ANN of the same architecture, and the ANN's quantised twin.
+
+All three get the same data, the same splits, the same recipe and the same number of epochs. The validation split
+chooses the epoch; the test split is read once, at the very end, after all three are trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from snn4.core.errors import OptionError
+from snn4.core.files import write_json
+from snn4.data import DataSet, Flip, Shift, Split, compose, hold_out, load, normalise
+from snn4.layers import MeanOverTime
+from snn4.objectives import cross_entropy
+from snn4.profiling import latency, profile
+from snn4.quantization import bits_for_steps, quantised_twin
+from snn4.recipes.options import NeuronOptions, TrainingOptions
+from snn4.recipes.snapshot import write_snapshot
+from snn4.training import Evaluation, Fitted, Task, environment, evaluate, fit, save_weights
+from snn4.view import write_report
+
+__all__ = ["FILES", "Experiment", "ImageConfig", "compare", "make_networks", "make_task", "measure"]
+
+FILES = {"snn": "model.safetensors", "ann": "ann.safetensors", "ann_quantised": "ann_quantised.safetensors"}
+SCHEMA = 1
+WEIGHT_BITS = 8
+# enough to know a rate to a fraction of a percent, few enough to take seconds
+PROFILED = 512
+
+
+class ImageConfig(Protocol):
+    """What the options of a recipe on images have in common."""
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        ...
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the training split."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Time steps of the SNN."""
+        ...
+
+    @property
+    def limit(self) -> int | None:
+        """Use only so many training samples."""
+        ...
+
+    @property
+    def neuron(self) -> NeuronOptions:
+        """Of the SNN."""
+        ...
+
+    @property
+    def train(self) -> TrainingOptions:
+        """Of all three networks."""
+        ...
+
+
+class Build(Protocol):
+    """Makes a network: the same architecture for any neuron."""
+
+    def __call__(self, neuron: Callable[[], torch.nn.Module], steps: int) -> torch.nn.Module:
+        """A fresh network, its weights drawn from torch's generator."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What a recipe adds to the common course.
+
+    Args:
+        recipe: its name.
+        title: one line.
+        data: name of the data set.
+        validation: share of the training split that is set aside to choose by.
+        architecture: in words.
+        build: makes the networks.
+        expected: figures that the results must reach.
+    """
+
+    recipe: str
+    title: str
+    data: str
+    validation: float
+    architecture: str
+    build: Build
+    expected: Mapping[str, Any]
+
+
+def make_task(data: DataSet, training: TrainingOptions) -> Task:
+    """From stored images to the loss: normalised, one frame, mean of the outputs over time, cross-entropy."""
+
+    def encode(batch: Tensor, generator: Generator) -> Tensor:
+        return normalise(batch, data.mean, data.std)[None]
+
+    def readout(ys: Tensor) -> Tensor:
+        return MeanOverTime()(ys)
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(logits, targets, label_smoothing=training.label_smoothing)
+
+    changes = [Shift(training.shift)] * bool(training.shift) + [Flip()] * training.flip
+    return Task(encode, readout, loss, compose(*changes) if changes else None)
+
+
+def make_networks(experiment: Experiment, config: ImageConfig) -> dict[str, torch.nn.Module]:
+    """The three networks, each with weights that follow from the seed alone."""
+    if isinstance(config.steps, bool) or config.steps < 1:
+        raise OptionError(f"--steps got {config.steps}", "a whole number >= 1", "8 is a good start.")
+
+    def seeded(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            return make()
+
+    def ann() -> torch.nn.Module:
+        return experiment.build(torch.nn.ReLU, 1)
+
+    return {
+        "snn": seeded(lambda: experiment.build(config.neuron.factory(), config.steps)),
+        "ann": seeded(ann),
+        "ann_quantised": quantised_twin(seeded(ann), bits_for_steps(config.steps), WEIGHT_BITS),
+    }
+
+
+def compare(
+    experiment: Experiment,
+    config: ImageConfig,
+    *,
+    out: Path,
+    resume: bool,
+    progress: bool,
+    lang: str,
+    data: Path | None,
+    download: bool,
+) -> dict[str, Any]:
+    """Train the three networks, test each once, and write the run folder.
+
+    Args:
+        experiment: the recipe's part.
+        config: its options.
+        out: the run folder.
+        resume: go on with what the folder holds; without it the folder is new.
+        progress: show progress bars.
+        lang: of the report, "en" or "ja".
+        data: folder of the data sets, or None for the usual places.
+        download: fetch what is missing.
+
+    Returns:
+        What result.json holds.
+    """
+    networks = make_networks(experiment, config)
+    fit_config = config.train.fit_config(config.epochs)
+    dataset = load(experiment.data, data, download=download)
+    if not resume:
+        write_json(
+            out / "config.json",
+            {"schema": SCHEMA, "recipe": experiment.recipe, "config": dataclasses.asdict(config)},  # pyright: ignore
+        )
+        write_json(out / "environment.json", environment())
+    train, val = hold_out(_limited(dataset.train, config), experiment.validation, config.seed)
+    task = make_task(dataset, config.train)
+    fitted: dict[str, Fitted] = {}
+    for name, net in networks.items():
+        fitted[name] = fit(net, task, train, val, fit_config, seed=config.seed, folder=out, name=name, progress=progress)
+        save_weights(net, out / FILES[name], {"recipe": experiment.recipe, "model": name, "seed": config.seed})
+    models: dict[str, dict[str, Any]] = {}
+    tested: dict[str, Evaluation] = {}
+    for name, net in networks.items():
+        tested[name] = evaluate(net, task, dataset.test, seed=config.seed)
+        models[name] = {
+            "architecture": experiment.architecture,
+            **measure(name, net, task, dataset, config),
+            "test_accuracy": tested[name].accuracy,
+            "val_accuracy": fitted[name].val_accuracy,
+            "train_seconds": fitted[name].seconds,
+            "epochs": fitted[name].epochs_run,
+            "best_epoch": fitted[name].best_epoch,
+        }
+    models["snn"]["accuracy_by_step"] = tested["snn"].accuracy_by_step
+    counts = {"train": len(train), "validation": len(val), "test": len(dataset.test)}
+    result = {
+        "schema": SCHEMA,
+        "recipe": experiment.recipe,
+        "title": experiment.title,
+        "seed": config.seed,
+        "steps": config.steps,
+        "command": f"snn4 run {experiment.recipe} --seed {config.seed}",
+        "data": {
+            "name": dataset.name,
+            **counts,
+            "classes": list(dataset.classes),
+            "licence": dataset.licence,
+            "about": dataset.about,
+        },
+        **models,
+        "expected": dict(experiment.expected) or None,
+        "environment": environment(),
+    }
+    sample = dataset.test.take(torch.arange(1))
+    write_snapshot(out, networks, task, sample, {name: e.confusion for name, e in tested.items()})
+    write_json(out / "result.json", result)
+    write_report(out, lang=lang)
+    return result
+
+
+def measure(
+    name: str, net: torch.nn.Module, task: Task, dataset: DataSet, config: ImageConfig
+) -> dict[str, Any]:
+    """What a trained network costs, on test samples: activity, operations, energy, latency."""
+    some = dataset.test.inputs[: min(PROFILED, len(dataset.test))]
+    xs = task.encode(some, torch.Generator().manual_seed(config.seed))
+    steps = config.steps if name == "snn" else 1
+    measured = {**profile(net, xs, batch_size=128).to_dict(), **latency(net, xs).to_dict()}
+    return measured | {"steps": steps}
+
+
+def _limited(split: Split, config: ImageConfig) -> Split:
+    """All of a split, or the first samples that the options allow."""
+    if config.limit is None:
+        return split
+    if config.limit < 2:
+        raise OptionError(f"--limit got {config.limit}", "at least 2 samples", "Leave it away to use all.")
+    return split.take(torch.arange(min(config.limit, len(split))))
+
+
+def check_share(value: float) -> float:
+    """A share between 0 and 1."""
+    if not (math.isfinite(value) and 0 < value < 1):
+        raise OptionError(f"--validation got {value}", "a share between 0 and 1", "0.1 is usual.")
+    return value

@@ -1,0 +1,76 @@
+"""A recipe: one experiment, one file, one dataclass of options.
+
+The file of a recipe holds `Config` (a frozen dataclass with `seed` and `epochs`, and a class method `smoke()` for a run
+of seconds), `TITLE`, `EXPECTED` (what its results must reach) and `main(config, ...)`. Everything else, the command
+line, the run folder and the list of recipes, follows from it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from snn4.core.errors import OptionError, suggest
+
+__all__ = ["Recipe", "get", "names"]
+
+# in the order in which a newcomer should meet them
+_NAMES = ("digits", "mnist", "fashion", "cifar10")
+
+
+class Main(Protocol):
+    """What runs a recipe."""
+
+    def __call__(
+        self, config: Any, *, out: Path, resume: bool, progress: bool, lang: str, data: Path | None, download: bool
+    ) -> dict[str, Any]:
+        """Train, compare, report; returns what result.json holds."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One experiment.
+
+    Args:
+        name: how the command line calls it.
+        title: one line.
+        config: the dataclass of its options.
+        expected: figure -> what it must reach.
+        main: runs it.
+    """
+
+    name: str
+    title: str
+    config: type[Any]
+    expected: Mapping[str, Any]
+    main: Main
+
+    def smoke(self) -> Any:
+        """Options of a tiny run."""
+        return self.config.smoke()
+
+
+def names() -> list[str]:
+    """All recipes.
+
+    Example:
+        >>> names()
+        ['digits', 'mnist', 'fashion', 'cifar10']
+    """
+    return list(_NAMES)
+
+
+def get(name: str) -> Recipe:
+    """A recipe by its name.
+
+    Raises:
+        OptionError: there is none.
+    """
+    if name not in _NAMES:
+        raise OptionError(f"the recipe {name!r}", "a known recipe", suggest(name, names()))
+    module = importlib.import_module(f"snn4.recipes.{name}")
+    return Recipe(name, module.TITLE, module.Config, module.EXPECTED, module.main)

@@ -1,0 +1,101 @@
+"""pictures.safetensors: the arrays that the report draws from, so that it can be drawn again without the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snn4.core.files import atomic
+from snn4.core.optional import need
+from snn4.data import Split, unit
+from snn4.neurons import SpikingNeuron
+from snn4.training import Task, spiking_layers
+
+__all__ = ["write_snapshot"]
+
+_RASTER, _TRACES, _BINS = 200, 6, 60
+
+
+def write_snapshot(
+    folder: Path,
+    networks: Mapping[str, torch.nn.Module],
+    task: Task,
+    sample: Split,
+    confusion: Mapping[str, Tensor],
+) -> None:
+    """Write what one test sample does in the SNN, the confusion matrices and the weight histograms.
+
+    Args:
+        folder: the run folder.
+        networks: among them "snn".
+        task: encodes the sample.
+        sample: one sample.
+        confusion: of each network. Shape (C, C), rows are the true classes.
+    """
+    xs = task.encode(sample.inputs, torch.Generator().manual_seed(0))
+    arrays = _activity(networks["snn"], xs)
+    image = unit(sample.inputs[0])
+    arrays["sample/image"] = image.float()
+    arrays["sample/label"] = sample.targets[0]
+    arrays["sample/prediction"] = task.readout(arrays["output"][:, None])[0].argmax()
+    arrays |= {f"confusion/{name}": counts for name, counts in confusion.items()}
+    for name, module in networks["snn"].named_modules():
+        weight = getattr(module, "weight", None) if isinstance(module, _WEIGHTED) else None
+        if isinstance(weight, Tensor):
+            counts, edges = torch.histogram(weight.detach().float().cpu().flatten(), bins=_BINS)
+            arrays |= {f"weights/{name}/counts": counts, f"weights/{name}/edges": edges}
+    files = need("safetensors.torch", "to save pictures")
+    with atomic(folder / "pictures.safetensors") as file:
+        file.write(files.save({key: value.detach().cpu().contiguous() for key, value in arrays.items()}))
+
+
+_WEIGHTED = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
+
+
+def _activity(net: torch.nn.Module, xs: Tensor) -> dict[str, Tensor]:
+    """Spikes and membranes of every spiking layer for one sample. Shape of xs: (T, 1, *features)."""
+    arrays: dict[str, Tensor] = {}
+    seen: dict[str, list[Tensor]] = {}
+    handles: list[torch.utils.hooks.RemovableHandle] = []
+    layers = spiking_layers(net)
+
+    def watch(path: str, neuron: Any) -> None:
+        def spikes(_m: Any, _i: Any, ys: Tensor) -> None:
+            arrays[f"raster/{path}"] = ys[:, 0].flatten(1)[:, :_RASTER].to(torch.uint8)
+
+        handles.append(neuron.register_forward_hook(spikes))
+        if isinstance(neuron, SpikingNeuron):
+            # what the surrogate sees is the membrane before the reset, less the threshold
+            def membrane(_m: Any, inputs: tuple[Tensor, ...]) -> None:
+                seen.setdefault(path, []).append(inputs[0][0].float())
+
+            handles.append(neuron.surrogate.register_forward_pre_hook(membrane))
+
+    for path, neuron in layers.items():
+        watch(path, neuron)
+    net.eval()
+    try:
+        with torch.no_grad():
+            arrays["output"] = net(xs)[:, 0].float()
+    finally:
+        for handle in handles:
+            handle.remove()
+    for path, distances in seen.items():
+        neuron = layers[path]
+        assert isinstance(neuron, SpikingNeuron)
+        threshold = torch.as_tensor(neuron.v_threshold, dtype=torch.float32).detach()
+        above = torch.stack(distances).flatten(1)
+        if threshold.ndim:
+            threshold = threshold.expand(distances[0].shape).flatten()
+        raster = arrays[f"raster/{path}"]
+        # the most active neurons among those of the raster, in their order
+        chosen = raster.sum(0, dtype=torch.int64).argsort(descending=True, stable=True)[:_TRACES].sort().values
+        own = threshold if threshold.ndim == 0 else threshold[chosen]
+        arrays[f"membrane/{path}"] = above[:, chosen] + own
+        arrays[f"threshold/{path}"] = own
+        arrays[f"spikes/{path}"] = raster[:, chosen]
+    return arrays

@@ -1,0 +1,35 @@
+"""Floor 7: the training loop, its checkpoints and its alarms."""
+
+from __future__ import annotations
+
+from snn4.training.alarms import Alarm, check_rates, find_non_finite
+from snn4.training.evaluation import Evaluation, evaluate
+from snn4.training.interruption import Interrupted
+from snn4.training.log import environment
+from snn4.training.loop import Fitted, fit
+from snn4.training.optimiser import Average, make_optimiser
+from snn4.training.recording import recorded_spikes, spiking_layers
+from snn4.training.schedule import learning_rate
+from snn4.training.task import FitConfig, Task
+from snn4.training.weights import load_weights, save_weights
+
+__all__ = [
+    "Alarm",
+    "Average",
+    "Evaluation",
+    "FitConfig",
+    "Fitted",
+    "Interrupted",
+    "Task",
+    "check_rates",
+    "environment",
+    "evaluate",
+    "find_non_finite",
+    "fit",
+    "learning_rate",
+    "load_weights",
+    "make_optimiser",
+    "recorded_spikes",
+    "save_weights",
+    "spiking_layers",
+]

@@ -1,0 +1,353 @@
+"""The training loop, short enough to read."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+
+from snn4.core.errors import NotFiniteError, OptionError
+from snn4.data import Split, order
+from snn4.training import randomness
+from snn4.training.alarms import check_rates, find_non_finite
+from snn4.training.checkpoint import Keeper, Rollback, Training
+from snn4.training.evaluation import batch_of, check_shapes, device_of, evaluate
+from snn4.training.identity import identity_of
+from snn4.training.interruption import Interrupted, StopAsked, Stopper
+from snn4.training.optimiser import Average, make_optimiser
+from snn4.training.progress import Metrics, Report, report
+from snn4.training.recording import recorded_spikes
+from snn4.training.schedule import learning_rate
+from snn4.training.task import FitConfig, Task
+from snn4.training.weights import load_state, state_of
+
+__all__ = ["Fitted", "fit"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """How a training went.
+
+    Args:
+        epochs_run: epochs done.
+        best_epoch: the epoch, counted from 1, whose weights the network now has.
+        val_accuracy: the validation accuracy of that epoch.
+        val_loss: its validation loss.
+        seconds: time spent, over all starts.
+        steps: optimiser steps done.
+        stopped_early: whether patience ran out.
+        history: the rows of metrics.jsonl.
+    """
+
+    epochs_run: int
+    best_epoch: int
+    val_accuracy: float
+    val_loss: float
+    seconds: float
+    steps: int
+    stopped_early: bool
+    history: tuple[Mapping[str, Any], ...]
+
+    def __str__(self) -> str:
+        early = ", stopped early" if self.stopped_early else ""
+        return (
+            f"validation accuracy {self.val_accuracy:.2%} in epoch {self.best_epoch} of {self.epochs_run}{early}, "
+            f"{self.seconds:.1f} s"
+        )
+
+
+def fit(
+    net: torch.nn.Module,
+    task: Task,
+    train: Split,
+    val: Split,
+    config: FitConfig | None = None,
+    *,
+    seed: int,
+    folder: Path | None = None,
+    name: str = "snn",
+    identity: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    log: Callable[[str], None] | None = None,
+) -> Fitted:
+    """Train a network; validation chooses the epoch whose weights it keeps.
+
+    All that is random follows from `seed`; the global random states are left as they were. With a folder, the state of
+    the run is kept there, and the same call goes on where it stopped: after a kill at any moment, on the same machine
+    and with as many threads, the final weights are those of a run that was never stopped, bit for bit on a CPU.
+
+    Args:
+        net: maps (T, B, *features) to (T, B, C), on the device where it is to be trained. It is left in eval mode.
+        task: what is learned.
+        train: what is learned from.
+        val: what chooses the best epoch: the highest accuracy, then the lowest loss. The test split has no place here.
+        config: how.
+        seed: of everything random here; the first weights are yours.
+        folder: the run's folder, for checkpoints and metrics.jsonl; None keeps nothing.
+        name: of the model, in file names and rows.
+        identity: what else makes this run the run it is, as JSON; a checkpoint that differs in it is refused.
+        progress: show how far it is, on standard error.
+        log: takes each line in place of standard error.
+
+    Raises:
+        OptionError: an empty split, or nothing to learn.
+        ShapeError: outputs or answers of the wrong shape, or targets beyond the last class.
+        NotFiniteError: a loss or gradient is NaN or infinite; the state before that step is saved.
+        CheckpointError: the folder's checkpoint is damaged or belongs to another run.
+        StorageError: the folder cannot be written, or the disk is full.
+        Interrupted: Ctrl-C or SIGTERM; the state is saved.
+
+    Example:
+        >>> task = Task(lambda x, _: x[None], lambda ys: ys.mean(0), torch.nn.functional.cross_entropy)
+        >>> split = Split(torch.eye(2).repeat(8, 1), torch.tensor([0, 1]).repeat(8))
+        >>> net = torch.nn.Linear(2, 2)
+        >>> fitted = fit(net, task, split, split, FitConfig(epochs=5, learning_rate=0.3), seed=0, progress=False)
+        >>> fitted.val_accuracy
+        1.0
+    """
+    config = config or FitConfig()
+    for which, split in (("training", train), ("validation", val)):
+        if len(split) == 0:
+            raise OptionError(f"the {which} split is empty", "at least one sample", "See how the data was divided.")
+    training = Training(net, make_optimiser(net, config), Average(net, config.ema) if config.ema is not None else None)
+    keeper = metrics = None
+    if folder is not None:
+        same = identity_of(net, train, val, config, seed, name, identity)
+        keeper = Keeper(Path(folder), name, same, config.checkpoint_seconds, config.checkpoint_steps)
+        metrics = Metrics(Path(folder), name)
+    per_epoch = len(batches(torch.arange(len(train)), config.batch_size))
+    with (
+        report(name, config.epochs, config.epochs * per_epoch, progress=progress, log=log) as said,
+        Stopper(said.say) as stopper,
+        randomness.scope(net, seed),
+    ):
+        run = _Run(net, task, train, val, config, seed, per_epoch, training, keeper, metrics, said, stopper)
+        try:
+            run.begin(name)
+            while not run.finished():
+                run.epoch()
+                run.validate(name)
+        except StopAsked:
+            raise Interrupted(run.farewell(folder, save=True)) from None
+        except KeyboardInterrupt as cause:
+            raise Interrupted(run.farewell(folder, save=False)) from cause
+    load_state(net, training.best, state_of(net)[1], "the best epoch")
+    net.eval()
+    training.optimiser.zero_grad(set_to_none=True)
+    course = training.course
+    return Fitted(
+        course.epoch,
+        course.best_epoch,
+        course.best_accuracy,
+        course.best_loss,
+        course.seconds,
+        course.step,
+        course.epoch < config.epochs,
+        tuple(course.rows),
+    )
+
+
+def batches(samples: Tensor, size: int) -> list[Tensor]:
+    """Cut samples into batches; one sample alone joins the batch before, because batch norms need two.
+
+    Example:
+        >>> [len(batch) for batch in batches(torch.arange(9), 4)]
+        [4, 5]
+    """
+    parts = list(samples.split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1 < size:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+@dataclasses.dataclass
+class _Run:
+    """One call of `fit`: what stays the same, and `training`, which holds what changes."""
+
+    net: torch.nn.Module
+    task: Task
+    train: Split
+    val: Split
+    config: FitConfig
+    seed: int
+    per_epoch: int
+    training: Training
+    keeper: Keeper | None
+    metrics: Metrics | None
+    said: Report
+    stopper: Stopper
+    clock: float = dataclasses.field(default_factory=time.monotonic)
+
+    def begin(self, name: str) -> None:
+        """Go on from the folder's checkpoint, or write the first one: a folder that cannot be written shows now."""
+        if self.keeper is None or self.metrics is None:
+            return
+        if self.keeper.load(self.training):
+            course = self.training.course
+            if not self.finished():
+                self.said.say(f"{name}  goes on after epoch {course.epoch}, step {course.step}")
+        else:
+            self.keeper.save(self.training)
+        self.metrics.restart(self.training.course.rows)
+
+    def finished(self) -> bool:
+        """Whether all epochs are done, or patience has run out."""
+        course, patience = self.training.course, self.config.patience
+        out_of_patience = patience is not None and course.epoch - course.risen_epoch >= patience
+        return course.epoch >= self.config.epochs or (course.epoch > 0 and out_of_patience)
+
+    def epoch(self) -> None:
+        """The steps that are left of one epoch."""
+        course = self.training.course
+        parts = batches(order(len(self.train), self.seed, course.epoch), self.config.batch_size)
+        self.net.train()
+        for chosen in parts[course.batch :]:
+            loss, right = self.step(chosen)
+            course.loss_sum += loss * len(chosen)
+            course.right += right
+            course.seen += len(chosen)
+            course.batch += 1
+            course.step += 1
+            self.tick()
+            self.said.step(course.epoch + 1, course.step, course.loss_sum / course.seen, course.right / course.seen)
+            if self.keeper is not None and self.keeper.due(course.step):
+                self.keeper.save(self.training)
+            self.stopper.check()
+
+    def step(self, chosen: Tensor) -> tuple[float, int]:
+        """One step of the optimiser: the loss, and how many answers were right."""
+        course, task, optimiser = self.training.course, self.task, self.training.optimiser
+        place = device_of(self.net)
+        numbers = randomness.generator(place, self.seed, course.epoch, course.step)
+        inputs, targets = batch_of(self.train, chosen, place)
+        if task.augment is not None:
+            inputs = task.augment(inputs, numbers)
+        xs = task.encode(inputs, numbers)
+        before = self.training.rollback()
+        loss, logits = self.forward(xs, targets)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(self.config, course.step, self.per_epoch)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        parameters = [p for p in self.net.parameters() if p.grad is not None]
+        if self.config.clip_norm is not None:
+            norm = clip_grad_norm_(parameters, self.config.clip_norm)
+        else:
+            norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        right = (logits.argmax(1) == targets).sum()
+        # one look at the device for all three
+        values: list[float] = torch.stack([t.detach().double() for t in (loss, norm, right)]).tolist()
+        for what, value in zip(("loss", "gradient"), values, strict=False):
+            if not math.isfinite(value):
+                self.fail(what, before, xs, targets)
+        optimiser.step()
+        if self.training.average is not None:
+            self.training.average.follow(self.net, course.step + 1)
+        return values[0], int(values[2])
+
+    def forward(self, xs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """From the network's input to loss and answers; the first batch of each epoch is watched for alarms."""
+        course, task, config = self.training.course, self.task, self.config
+        watch = config.alarms and course.batch == 0
+        recording = recorded_spikes(self.net) if watch or task.penalty is not None else contextlib.nullcontext({})
+        with recording as spikes:
+            with torch.autocast(xs.device.type, torch.bfloat16, enabled=config.autocast):
+                ys = self.net(xs)
+            ys = ys.float() if config.autocast else ys
+            logits = task.readout(ys)
+            if course.batch == 0:
+                check_shapes(ys, logits, self.train)
+            loss = task.objective(ys, targets) if task.objective is not None else task.loss(logits, targets)
+            if task.penalty is not None:
+                loss = loss + task.penalty(spikes)
+        if watch:
+            for alarm in check_rates(self.net, spikes):
+                if (key := f"{alarm.kind} {alarm.layer}") not in course.warned:
+                    course.warned.append(key)
+                    self.said.say(f"Warning, epoch {course.epoch + 1}: {alarm}")
+        return loss, logits
+
+    def fail(self, what: str, before: Rollback, xs: Tensor, targets: Tensor) -> NoReturn:
+        """Save the state before the step, and say where the first number that is not finite appeared."""
+        course = self.training.course
+        before.undo()
+        where = find_non_finite(self.net, xs, lambda inputs: self.forward(inputs, targets)[0])
+        before.undo()
+        kept = ""
+        if self.keeper is not None:
+            self.keeper.save(self.training)
+            kept = f" The state before this step is in {self.keeper.path}."
+        raise NotFiniteError(
+            f"the {what} of epoch {course.epoch + 1}, step {course.step} is NaN or infinite",
+            "a finite number",
+            where + kept,
+        )
+
+    def validate(self, name: str) -> None:
+        """Close an epoch: validate, remember the best, write the row and the checkpoint."""
+        course, average = self.training.course, self.training.average
+        with average.inside(self.net) if average is not None else contextlib.nullcontext():
+            try:
+                result = evaluate(
+                    self.net,
+                    self.task,
+                    self.val,
+                    self.config.batch_size,
+                    seed=self.seed,
+                    after_batch=self.stopper.check,
+                )
+            except NotFiniteError as cause:
+                raise NotFiniteError(
+                    f"after epoch {course.epoch + 1}, {cause.came}", cause.expected, cause.advice
+                ) from cause
+            weights = {key: tensor.detach().clone() for key, tensor in state_of(self.net)[0].items()}
+        course.epoch += 1
+        if result.accuracy > course.best_accuracy:
+            course.risen_epoch = course.epoch
+        if (result.accuracy, -result.loss) > (course.best_accuracy, -course.best_loss):
+            course.best_accuracy, course.best_loss, course.best_epoch = result.accuracy, result.loss, course.epoch
+            self.training.best = weights
+        self.tick()
+        row = {
+            "model": name,
+            "epoch": course.epoch,
+            "step": course.step,
+            "train_loss": course.loss_sum / course.seen,
+            "train_accuracy": course.right / course.seen,
+            "val_loss": result.loss,
+            "val_accuracy": result.accuracy,
+            "learning_rate": learning_rate(self.config, course.step - 1, self.per_epoch),
+            "seconds": round(course.seconds, 3),
+        }
+        course.rows.append(row)
+        course.batch, course.loss_sum, course.right, course.seen = 0, 0.0, 0, 0
+        if self.keeper is not None and self.metrics is not None:
+            # the row first: a row too many is dropped when the run goes on, a missing one could not be made again
+            self.metrics.append(row)
+            self.keeper.save(self.training)
+        self.said.row(row, course.seconds / course.epoch * (self.config.epochs - course.epoch))
+
+    def tick(self) -> None:
+        """Count the time since the last tick."""
+        now = time.monotonic()
+        self.training.course.seconds += now - self.clock
+        self.clock = now
+
+    def farewell(self, folder: Path | None, *, save: bool) -> str:
+        """Save if that is safe, and say how to go on."""
+        course = self.training.course
+        where = f"stopped in epoch {course.epoch + 1}, after step {course.step}"
+        if self.keeper is None:
+            return f"{where}; nothing is kept, because fit() got no folder."
+        if save:
+            self.keeper.save(self.training)
+            return f"{where}; everything is saved. Go on with: snn4 resume {folder}"
+        return f"{where}, in the middle of a step. Go on from the last checkpoint with: snn4 resume {folder}"

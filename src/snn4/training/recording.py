@@ -1,0 +1,77 @@
+"""Which layers spike, and what they fired in a forward pass."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from snn4.through_time import Neuron
+
+__all__ = ["recorded_spikes", "spiking_layers"]
+
+
+def spiking_layers(net: torch.nn.Module) -> dict[str, Neuron]:
+    """The neurons of a network whose outputs are spikes, by their path; graded and read-out neurons are left out.
+
+    Example:
+        >>> spiking_layers(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU()))
+        {}
+    """
+    return {
+        path: module
+        for path, module in net.named_modules()
+        if isinstance(module, Neuron) and module.alphabet is not None and tuple(module.alphabet) == (0.0, 1.0)
+    }
+
+
+class Spikes(Mapping[str, Tensor]):
+    """The spikes of each spiking layer, joined over time where a forward pass calls the layer more than once."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, list[Tensor]] = {}
+
+    def add(self, path: str, spikes: Tensor) -> None:
+        """Take in what one call of a layer fired. Shape (T, B, *features)."""
+        self._calls.setdefault(path, []).append(spikes)
+
+    def __getitem__(self, path: str) -> Tensor:
+        calls = self._calls[path]
+        return calls[0] if len(calls) == 1 else torch.cat(calls)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._calls)
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+
+@contextlib.contextmanager
+def recorded_spikes(net: torch.nn.Module) -> Iterator[Spikes]:
+    """Record the spikes of every spiking layer, with their graph: `with recorded_spikes(net) as spikes: net(xs)`.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.ReLU())
+        >>> with recorded_spikes(net) as spikes:
+        ...     _ = net(torch.ones(4, 1, 2))
+        >>> dict(spikes)
+        {}
+    """
+    spikes = Spikes()
+    handles: list[torch.utils.hooks.RemovableHandle] = []
+
+    def record(path: str, layer: Neuron) -> None:
+        def hook(_module: torch.nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            spikes.add(path, output)
+
+        handles.append(layer.register_forward_hook(hook))
+
+    for path, layer in spiking_layers(net).items():
+        record(path, layer)
+    try:
+        yield spikes
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,38 @@
+"""Pictures of spiking networks, and the report that compares a network with its ANN.
+
+from snn4 import view
+view.raster(spikes).figure.savefig("raster.svg")
+view.write_report("runs/digits/latest", lang="ja")
+"""
+
+from __future__ import annotations
+
+from snn4.view.pictures import (
+    accuracy_by_step,
+    confusion,
+    energy_bars,
+    firing_rates,
+    learning_curves,
+    membrane,
+    outputs,
+    raster,
+    sample_input,
+    surrogate,
+    weights,
+)
+from snn4.view.report import write_report
+
+__all__ = [
+    "accuracy_by_step",
+    "confusion",
+    "energy_bars",
+    "firing_rates",
+    "learning_curves",
+    "membrane",
+    "outputs",
+    "raster",
+    "sample_input",
+    "surrogate",
+    "weights",
+    "write_report",
+]

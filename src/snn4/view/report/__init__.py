@@ -1,0 +1,7 @@
+"""The report of a run, as one HTML file."""
+
+from __future__ import annotations
+
+from snn4.view.report.page import write_report
+
+__all__ = ["write_report"]

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from snn4.cli.listing import KINDS
+
+
+def rows(snn4, kind: str) -> dict[str, dict[str, str]]:
+    answer = snn4(f"list {kind} --json")
+    assert answer.code == 0, answer.err
+    return {row["name"]: row for row in json.loads(answer.out)}
+
+
+def test_neurons_say_what_they_can_do(snn4):
+    found = rows(snn4, "neurons")
+    assert found["LIF"]["state"] == "v"
+    assert found["LIF"]["output"] == "0, 1"
+    assert found["LI"]["output"] == "any number"
+    assert found["CubaLIF"]["state"] == "v, i"
+    assert {"tau", "v_threshold"} <= set(found["LIF"]["learnable"].split(", "))
+    assert found["plif"]["paper"] == "fang2021plif"
+    assert not {"SpikingNeuron", "Decay", "exponential"} & set(found)
+
+
+def test_surrogates(snn4):
+    found = rows(snn4, "surrogates")
+    assert {"ATan", "superspike", "MultiGaussian"} <= set(found)
+    assert "Surrogate" not in found
+    assert found["ATan"]["learnable"] == "alpha"
+
+
+def test_encoders(snn4):
+    found = rows(snn4, "encoders")
+    assert {"Direct", "Poisson", "Latency", "Delta", "Phase", "Population"} <= set(found)
+    assert "Encoder" not in found
+
+
+def test_datasets(snn4, monkeypatch, tmp_path):
+    monkeypatch.setenv("SNN4_DATA", str(tmp_path))
+    found = rows(snn4, "datasets")
+    assert set(found) >= {"digits", "mnist", "fashion", "cifar10"}
+    assert found["digits"]["here"]
+    assert not found["mnist"]["here"]
+
+
+def test_recipes(snn4):
+    assert rows(snn4, "recipes") == {"fake": {"name": "fake", "what": "A recipe that trains nothing"}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_also_a_table(snn4, kind):
+    answer = snn4(f"list {kind}")
+    assert answer.code == 0
+    for name in rows(snn4, kind):
+        assert name in answer.out
+
+
+def test_an_unknown_kind(snn4):
+    answer = snn4("list neuron")
+    assert (answer.code, answer.err) == (
+        2,
+        "snn4: snn4 list got 'neuron': expected a kind of member. Did you mean neurons?\n",
+    )
+
+
+def test_cite_prints_each_entry_once(snn4):
+    answer = snn4("cite plif ATan fang2021plif")
+    assert answer.code == 0, answer.err
+    assert answer.out.count("@") == 1
+    assert answer.out.startswith("@article{fang2021plif,")
+
+
+def test_cite_of_a_data_set(snn4):
+    assert snn4("cite mnist").out.startswith("@")
+
+
+def test_cite_says_when_there_is_no_paper(snn4):
+    answer = snn4("cite Linear")
+    assert (answer.code, answer.out, answer.err) == (0, "", "% Linear names no paper\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("cite LIFF", "Did you mean LIF"), ("cite", "For example: snn4 cite LIF ATan")]
+)
+def test_cite_of_nothing_known(snn4, line, message):
+    answer = snn4(line)
+    assert answer.code == 2
+    assert message in answer.err
+
+
+def test_doctor_tells_what_is_there(snn4, monkeypatch, tmp_path):
+    monkeypatch.setenv("SNN4_DATA", str(tmp_path / "sets"))
+    monkeypatch.setenv("COLUMNS", "300")
+    out = snn4("doctor").out
+    lines = {
+        line.split("│")[1].strip(): line.split("│")[2].strip() for line in out.splitlines() if line.count("│") == 3
+    }
+    assert lines["data folder"].startswith(f"{tmp_path / 'sets'} (made when needed")
+    assert lines["data set mnist"].startswith("not there")
+    assert lines["runs go to"] == f"{tmp_path / 'runs'} (made when needed)"
+    import torch
+
+    assert lines["torch"] == torch.__version__
+
+
+def test_doctor_tells_what_is_missing(snn4, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("snn4.cli.doctor._LIBRARIES", {"no-such-library": "a test"})
+    out = snn4("doctor").out
+    assert "missing, needed for a test: pip install no-such-library" in out
+    (line,) = (line for line in out.splitlines() if "g++" in line and "clang" not in line)
+    assert "not found" in line

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from snn4.core.errors import OptionError
+from snn4.training import Average, FitConfig, make_optimiser
+
+
+def groups(net, **options):
+    names = {id(p): name for name, p in net.named_parameters()}
+    optimiser = make_optimiser(net, FitConfig(weight_decay=0.1, **options))
+    return {group["weight_decay"]: {names[id(p)] for p in group["params"]} for group in optimiser.param_groups}
+
+
+def test_norms_biases_and_neurons_are_not_decayed(net):
+    # the neuron's leak has two axes on purpose
+    assert groups(net) == {
+        0.1: {"0.weight", "3.weight"},
+        0.0: {"0.bias", "1.weight", "1.bias", "2.leak", "3.bias"},
+    }
+
+
+def test_frozen_parameters_are_left_out_and_tied_ones_stand_once(make_net, leaky):
+    net = make_net(leaky(), torch.nn.Linear(6, 6, bias=False), torch.nn.Linear(6, 6, bias=False))
+    net[3].weight = net[2].weight
+    net[0].requires_grad_(False)
+    assert groups(net) == {0.1: {"2.weight", "4.weight"}, 0.0: {"1.leak", "4.bias"}}
+
+
+def test_the_optimisers_are_those_of_torch(net):
+    assert type(make_optimiser(net, FitConfig())) is torch.optim.AdamW
+    sgd = make_optimiser(net, FitConfig(optimiser="sgd", momentum=0.8))
+    assert type(sgd) is torch.optim.SGD
+    assert {group["momentum"] for group in sgd.param_groups} == {0.8}
+
+
+def test_nothing_to_learn_and_lazy_layers_are_told(net):
+    with pytest.raises(OptionError, match="no parameter that learns"):
+        make_optimiser(net.requires_grad_(False), FitConfig())
+    with pytest.raises(OptionError, match=r"0\.weight, 0\.bias have no shape yet.*Call it once"):
+        make_optimiser(torch.nn.Sequential(torch.nn.LazyLinear(3)), FitConfig())
+
+
+def test_the_average_is_its_closed_form():
+    net = torch.nn.Linear(1, 1, bias=False).double()
+    weights = [3.0, -1.0, 4.0, 1.0, -5.0, 9.0]
+    net.weight.data.fill_(weights[0])
+    average = Average(net, 0.3)
+    decays = []
+    for step, weight in enumerate(weights[1:], start=1):
+        net.weight.data.fill_(weight)
+        average.follow(net, step)
+        decays.append(min(0.3, (1 + step) / (10 + step)))
+    # m[n] = w[0] d1...dn + sum_k (1 - dk) w[k] d(k+1)...dn
+    expected = 0.0
+    for k, weight in enumerate(weights):
+        share = 1.0 if k == 0 else 1 - decays[k - 1]
+        for decay in decays[k:]:
+            share *= decay
+        expected += share * weight
+    assert decays[:2] == [2 / 11, 0.25]
+    assert decays[2:] == [0.3] * 3
+    assert average.tensors["weight"].item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_average_takes_in_buffers_and_leaves_the_network_as_it_was(net, norm):
+    average = Average(net, 0.9)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    net.train()(torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0)))
+    trained = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    average.follow(net, 1)
+    with pytest.raises(ZeroDivisionError), average.inside(net):  # noqa: PT012
+        inside = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+        raise ZeroDivisionError
+    mean = "1.running_mean"
+    assert torch.allclose(inside[mean], 2 / 11 * before[mean] + 9 / 11 * trained[mean])
+    assert not torch.equal(before[mean], trained[mean])
+    assert inside["1.num_batches_tracked"] == 1
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, trained[name])
