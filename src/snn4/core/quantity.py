@@ -102,6 +102,13 @@ Value = float | Tensor | Parameter | Learned
 """What a user may give for a quantity."""
 
 
+def _spreads(shape: Sequence[int], over: Sequence[int]) -> bool:
+    """Whether a tensor of one shape can be expanded to another."""
+    return len(shape) <= len(over) and all(
+        mine in (1, theirs) for mine, theirs in zip(reversed(shape), reversed(over), strict=False)
+    )
+
+
 class _Raw(torch.nn.Module):
     """The unconstrained parameter behind a `Learned` quantity."""
 
@@ -150,8 +157,12 @@ class Quantified(torch.nn.Module):
                     f"a number above {domain.low:g} to start from",
                     "Training moves the logarithm of the distance to that end, and cannot leave it. Start a little above.",
                 )
-            if value.shape and torch.broadcast_shapes(tensor.shape, (1,) * len(value.shape)) != tensor.shape and 0:
-                pass
+            if value.shape and not _spreads(tensor.shape, value.shape):
+                raise OptionError(
+                    f"{type(self).__name__} got {name} with a value of shape {tuple(tensor.shape)} for {value.shape}",
+                    "a number, or a tensor that spreads over that shape",
+                    f"Leave shape out, to learn a value of shape {tuple(tensor.shape)}.",
+                )
             dtype = tensor.dtype if isinstance(start, Tensor) and start.is_floating_point() else None
             tensor = tensor.detach().to(dtype or torch.get_default_dtype())
             self.add_module(f"learned_{name}", _Raw(tensor.expand(value.shape or tensor.shape).clone(), domain))

@@ -25,7 +25,7 @@ class Config:
 
     seed: int = 0
     """Of everything random: weights, splits, order, augmentation."""
-    epochs: int = 25
+    epochs: int = 15
     """Passes over the training split."""
     steps: int = 4
     """Time steps of the SNN."""
@@ -38,7 +38,7 @@ class Config:
     limit: int | None = None
     """Use only so many training samples."""
     neuron: NeuronOptions = NeuronOptions()
-    train: TrainingOptions = TrainingOptions(autocast=True, weight_decay=0.05, shift=2, flip=True)
+    train: TrainingOptions = TrainingOptions(autocast=True, weight_decay=0.05, shift=1, flip=True)
 
     @classmethod
     def smoke(cls) -> Config:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from snn4.view.pictures.canvas import GREY, LOOKS, Array, Look, axes_or_new, legend, numbers, polish, whole_steps
+from snn4.view.pictures.fonts import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ def accuracy_by_step(
     snn = LOOKS["snn"]
     ax.plot(np.arange(1, len(values) + 1), values, color=snn.colour, marker=snn.marker, markersize=4, label=snn.name)
     for name, reference in (references or {}).items():
-        look = LOOKS.get(name, Look(name, GREY, ":", ""))
+        look = LOOKS.get(name, Look(shorten(name), GREY, ":", ""))
         ax.axhline(100 * reference, color=look.colour, linestyle=look.line, linewidth=1.4, label=look.name)
     polish(ax, title, "time steps used (T)", "test accuracy (%)")
     whole_steps(ax, len(values))

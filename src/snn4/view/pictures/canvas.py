@@ -16,7 +16,7 @@ import torch
 
 from snn4.core.errors import NotFiniteError, ShapeError
 from snn4.core.optional import need
-from snn4.view.pictures.fonts import label
+from snn4.view.pictures.fonts import families, label, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ def axes_or_new(ax: Axes | None, width: float = 6.4, height: float = 3.2) -> Axe
 
 def polish(ax: Axes, title: str, across: str, up: str, *, grid: Literal["x", "y", "both"] | None = "y") -> None:
     """Title, labels with units and a quiet frame."""
-    ax.set_title(label(title), loc="left", fontsize=10, fontweight="bold")
+    ax.set_title(shorten(title, 48), loc="left", fontsize=10, fontweight="bold", fontfamily=list(families()))
     ax.set_xlabel(label(across), fontsize=9)
     ax.set_ylabel(label(up), fontsize=9)
     ax.tick_params(labelsize=8)
@@ -93,7 +93,8 @@ def polish(ax: Axes, title: str, across: str, up: str, *, grid: Literal["x", "y"
 def legend(ax: Axes, columns: int = 1, place: Literal["best", "upper left"] = "best") -> None:
     """A legend without a box, where there are series to name."""
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(frameon=False, fontsize=8, ncols=columns, loc=place)
+        # the names in it may be the user's
+        ax.legend(frameon=False, prop={"family": list(families()), "size": 8}, ncols=columns, loc=place)
 
 
 def whole_steps(ax: Axes, steps: int) -> None:

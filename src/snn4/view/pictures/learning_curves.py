@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from snn4.core.errors import OptionError, ShapeError
 from snn4.view.pictures.canvas import GREY, LOOKS, Look, axes_or_new, legend, polish
+from snn4.view.pictures.fonts import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,8 +48,8 @@ def learning_curves(
     ax = axes_or_new(ax)
     scale = 100 if measure == "accuracy" else 1
     for model in dict.fromkeys(str(row.get("model", "")) for row in rows):
-        look = LOOKS.get(model, Look(model, GREY, ":", "."))
-        for part, width, alpha, marker in (("val", 1.6, 1.0, look.marker), ("train", 1.0, 0.55, "")):
+        look = LOOKS.get(model, Look(shorten(model), GREY, ":", "."))
+        for part, width, alpha, marker in (("val", 1.6, 1.0, look.marker), ("train", 1.1, 0.8, "")):
             points = _points([row for row in rows if str(row.get("model", "")) == model], f"{part}_{measure}")
             if len(points):
                 ax.plot(

@@ -19,7 +19,7 @@ from snn4.view.pictures.canvas import (
     polish,
     whole_steps,
 )
-from snn4.view.pictures.fonts import families, shorten
+from snn4.view.pictures.fonts import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,7 +127,4 @@ def outputs(
     polish(ax, title, "time step", "output (no unit)")
     whole_steps(ax, steps)
     legend(ax)
-    shown = ax.get_legend()
-    for text in [] if shown is None else shown.get_texts():
-        text.set_fontfamily(list(families()))
     return ax

@@ -32,7 +32,7 @@ p,li,dd,figcaption{overflow-wrap:break-word}
 .card p{margin:0}.card .label{color:var(--soft);font-size:.82rem;line-height:1.4;flex:1;margin-bottom:.3rem}
 .card .value{font-size:1.25rem;font-weight:650;line-height:1.3;white-space:nowrap}
 .card .against{font-size:.85rem;color:var(--soft)}
-.card .tag{align-self:flex-start;margin-top:.55rem}
+.whole{white-space:nowrap}.card .tag{align-self:flex-start;margin-top:.55rem}
 .tag{font-size:.8rem;font-weight:600;border-radius:1rem;padding:.05rem .65rem}
 .good{color:var(--good);background:var(--good-bg)}.bad{color:var(--bad);background:var(--bad-bg)}
 .open{color:var(--open);background:var(--open-bg)}

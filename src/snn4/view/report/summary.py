@@ -179,9 +179,9 @@ def _cards(context: Context, other: Model | None) -> list[Html]:
     for (title, mine, theirs), (tone, tag) in zip(shown, tags, strict=True):
         against = None
         if other is not None:
-            against = context.texts.tags.against.format(
-                opponent=context.opponent_name(other), value=theirs or names.not_recorded
-            )
+            before, _, after = context.texts.tags.against.partition("{value}")
+            value = element("span", theirs or names.not_recorded, class_="whole")
+            against = join([before.format(opponent=context.opponent_name(other)), value, after])
         cards.append(
             element(
                 "div",

@@ -220,7 +220,7 @@ ENGLISH = Texts(
         confusion=Picture(
             title="Which classes are mistaken for which",
             caption="Each row is a true class, each column an answer, and the numbers count test samples. All that "
-            "lies off the diagonal is a mistake; the darker a cell, the larger its share of the row.",
+            "lies off the diagonal is a mistake; the stronger the colour of a cell, the larger its share of the row.",
             alt="Confusion matrices of {models} on the test samples.",
         ),
         sample=Picture(
@@ -232,8 +232,8 @@ ENGLISH = Texts(
         raster=Picture(
             title="Spikes of that sample",
             caption="Every mark is one spike: time runs to the right, each row is a neuron (at most 200 of a layer "
-            "are shown). White is silence, and silence is what saves energy on a chip that computes only when a "
-            "spike arrives.",
+            "are shown). Empty space is silence, and silence is what saves energy on a chip that computes only when "
+            "a spike arrives.",
             alt="Spike raster of {layers}. {shares}.",
         ),
         membrane=Picture(
@@ -268,13 +268,13 @@ ENGLISH = Texts(
     ),
     assumptions=Assumptions(
         intro="No number here was measured on a chip. Each model below multiplies counted operations by published "
-        "costs, and the ranges in this report reach from its lowest to its highest result.",
+        "costs, and the ranges in this report reach from the lowest to the highest of them.",
         counting="An input that is a spike costs an addition (AC); any other input costs a multiplication and an "
         "addition (MAC). Counts are averages over samples.",
         bracket="Models of computation alone treat memory as free, which favours the SNN: it fetches weights again "
         "at every step. Models with memory traffic depend on how often a weight is fetched and how large the "
-        "memories are; those that fetch a weight anew for every spike favour the dense network. Read the two kinds "
-        "as brackets around the truth.",
+        "memories are; those that fetch a weight anew for every spike, but only once for a dense layer, favour the "
+        "dense network. Read the two kinds as brackets around the truth.",
         excluded="Not included in any of them unless stated: sensor, transfer of the data, host processor, idle power.",
         caption="Energy models, per sample",
         model="Model",
