@@ -1,9 +1,9 @@
 """snn4: deep spiking neural networks, trained by every route and compared honestly with their ANN.
 
-    from snn4 import nn
-    net = torch.nn.Sequential(nn.Linear(784, 400), nn.LIF(tau=2.0), nn.Linear(400, 10), nn.LI())
-    y = net(x)                               # x is (T, B, 784); a call starts at rest
-    y, state = snn4.run(net, x)              # ... unless you ask for the state and hand it back
+from snn4 import nn
+net = torch.nn.Sequential(nn.Linear(784, 400), nn.LIF(tau=2.0), nn.Linear(400, 10), nn.LI())
+y = net(x)                               # x is (T, B, 784); a call starts at rest
+y, state = snn4.run(net, x)              # ... unless you ask for the state and hand it back
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ A face without code of its own. Layers fold time into the batch and check the ra
 every number and are torch's own.
 """
 
+from __future__ import annotations
+
 from torch.nn import (
     CELU,
     ELU,
@@ -17,14 +19,14 @@ from torch.nn import (
     Module,
     ModuleDict,
     ModuleList,
-    PReLU,
     Parameter,
+    PReLU,
     ReLU,
     ReLU6,
     Sequential,
+    Sigmoid,
     SiLU,
     Softplus,
-    Sigmoid,
     Softsign,
     Tanh,
 )
@@ -67,8 +69,8 @@ from snn4.layers import (
     MeanOverTime,
     PixelShuffle,
     PixelUnshuffle,
-    RMSNorm,
     Recurrent,
+    RMSNorm,
     SyncBatchNorm,
     TdBN1d,
     TdBN2d,
@@ -80,6 +82,12 @@ from snn4.neurons import IF, LI, LIF, CubaLIF, euler, exponential, plif
 from snn4.through_time import Neuron
 
 __all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "IF",
+    "LI",
+    "LIF",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -92,7 +100,6 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
-    "CELU",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -102,21 +109,16 @@ __all__ = [
     "CubaLIF",
     "Dropout",
     "Dropout2d",
-    "ELU",
     "Flatten",
     "Fold",
-    "GELU",
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "Hold",
-    "IF",
     "Identity",
     "InstanceNorm1d",
     "InstanceNorm2d",
-    "LI",
-    "LIF",
     "LastStep",
     "LayerNorm",
     "LeakyReLU",

@@ -8,7 +8,7 @@ import torch
 from snn4.neurons import IF, LIF, CubaLIF, euler
 from snn4.surrogates import Triangle
 
-INPUTS = (0.7, 0.9, 0.2, 1.4, 0.05, 0.6)
+INPUTS = (0.7, 0.9, 0.2, 1.7, 0.05, 0.6)
 WEIGHTS = (1.0, -0.5, 2.0, 0.3, 1.5, -1.0)
 
 
@@ -65,7 +65,7 @@ def test_lif(tau, v_reset, detach, decay_input):
     beta, gain = 1 - 1 / tau, scale * (1 / tau if decay_input else 1.0)
     neuron = LIF(tau=tau, v_reset=v_reset, surrogate=Triangle(), detach_reset=detach, decay_input=decay_input)
     x = torch.tensor(INPUTS, dtype=torch.float64).view(-1, 1, 1).requires_grad_()
-    (neuron(scale * x).flatten() * torch.tensor(WEIGHTS)).sum().backward()
+    (neuron(scale * x).flatten() * torch.tensor(WEIGHTS, dtype=torch.float64)).sum().backward()
     assert x.grad.flatten().tolist() == pytest.approx(by_hand(beta, gain, v_reset, detach), rel=1e-10, abs=1e-13)
 
 
@@ -74,7 +74,7 @@ def test_lif(tau, v_reset, detach, decay_input):
 def test_if(v_reset, detach):
     neuron = IF(v_reset=v_reset, surrogate=Triangle(), detach_reset=detach)
     x = torch.tensor(INPUTS, dtype=torch.float64).view(-1, 1, 1).requires_grad_()
-    (neuron(x).flatten() * torch.tensor(WEIGHTS)).sum().backward()
+    (neuron(x).flatten() * torch.tensor(WEIGHTS, dtype=torch.float64)).sum().backward()
     assert x.grad.flatten().tolist() == pytest.approx(by_hand(1.0, 1.0, v_reset, detach), rel=1e-10, abs=1e-13)
 
 
@@ -97,7 +97,7 @@ def test_cubalif_has_a_second_recursion_for_the_current():
         expected.append(0.5 * di)
     neuron = CubaLIF(tau=4.0, tau_syn=2.0, decay=euler, surrogate=Triangle())
     x = torch.tensor(INPUTS, dtype=torch.float64).view(-1, 1, 1).requires_grad_()
-    (neuron(0.5 * x).flatten() * torch.tensor(WEIGHTS)).sum().backward()
+    (neuron(0.5 * x).flatten() * torch.tensor(WEIGHTS, dtype=torch.float64)).sum().backward()
     assert x.grad.flatten().tolist() == pytest.approx(expected[::-1], rel=1e-10, abs=1e-13)
 
 

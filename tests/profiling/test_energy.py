@@ -148,6 +148,41 @@ def test_memory_model_on_a_sparse_linear_layer():
     assert WithMemory().picojoules(p) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("x", "in_words", "out_words", "weight_words", "operations", "addresses"),
+    [
+        # a sparse call writes only the outputs that are not zero: here one of three
+        ([1.0, 0, 0, 0], 1, 1, 3, 1, 3),
+        # a dense call writes all of them
+        ([1.0, 1.0, 1.0, 0], 4, 3, 12, 3, 9),
+    ],
+)
+def test_few_outputs_are_written_sparse_only_by_a_sparse_call(
+    x, in_words, out_words, weight_words, operations, addresses
+):
+    layer = dense_layer(4, 3)
+    with torch.no_grad():
+        layer.weight[1:] = 0
+    p = profile(layer, torch.tensor([[x]]))
+    memory = sum((4 * words) ** 2 for words in (in_words, out_words, weight_words))
+    assert WithMemory().picojoules(p) == pytest.approx((operations + addresses) * 0.1 + SLOPE * memory)
+
+
+def test_data_have_eight_bits_also_where_activations_have_fewer():
+    # first layer: 4 inputs and 3 outputs of 8 bits; second: 3 inputs and 2 outputs of 4 bits; weights of 8 bits
+    net = torch.nn.Sequential(dense_layer(4, 3), nn.IF(), dense_layer(3, 2))
+    p = profile(net, torch.full((1, 1, 4), 0.25))
+    memory = (4 + 1.5) * 4 + (3 + 1.0) * 3 + (12 + 6) * 12 + 2 * 12 * 12
+    arithmetic = 12 * 0.23 + 6 * 0.03 + 3 * (0.2 + 3 * 0.03) + (7 + 6) * 0.1
+    assert WithMemory(INT8, Bits(8, 4)).picojoules(p) == pytest.approx(arithmetic + SLOPE * memory)
+
+
+def test_half_zeros_are_read_dense():
+    # out 3 words, weights 12, in 4; 6 ACs; the addresses of binary inputs: 2 events x 3
+    p = profile(dense_layer(4, 3), torch.tensor([[[1.0, 1.0, 0, 0]]]))
+    assert WithMemory().picojoules(p) == pytest.approx(6 * 0.1 + 6 * 0.1 + SLOPE * (16**2 + 12**2 + 48**2))
+
+
 def test_memory_model_on_a_sparse_convolution():
     # a spike in the middle of a 3x3 map, 3x3 kernels to 2 channels, padded: 18 ACs, 18 weights, 18 outputs
     conv = nn.Conv2d(1, 2, 3, padding=1, bias=False)
@@ -159,7 +194,7 @@ def test_memory_model_on_a_sparse_convolution():
 
 
 def test_memory_model_on_a_dense_convolution_reuses_weights():
-    # 4 positions a channel, values of 1/2: 9 taps inside at each... counted by hand: 4x4 map, 3x3 kernel, no padding
+    # a 4x4 map of 1/2, 3x3 kernels to 2 channels, no padding: 4 positions of 9 taps for each channel
     conv = nn.Conv2d(1, 2, 3, bias=False)
     torch.nn.init.ones_(conv.weight)
     p = profile(conv, torch.full((1, 1, 1, 4, 4), 0.5))

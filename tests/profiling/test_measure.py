@@ -202,6 +202,15 @@ def test_membrane_updates_by_hand():
     assert p.state_bytes == 4 * 4
 
 
+def test_the_first_step_counts_once_in_a_loop_over_time():
+    # a membrane that stays 0 counts at the first step, in a loop as in a sequence; a new batch starts anew
+    net = nn.Loop(torch.nn.Sequential(identity(2), nn.IF()))
+    for options in ({}, {"batch_size": 1}):
+        p = profile(net, torch.zeros(3, 2, 2), **options)
+        assert p.neurons[0].updates.tolist() == [2, 2]
+        assert p.state_bytes == 8
+
+
 def test_cost_of_neurons_with_more_state_and_without_spikes():
     assert profile(torch.nn.Sequential(nn.CubaLIF()), torch.ones(1, 1, 3)).neuron_operations == 3 * 6
     readout = profile(torch.nn.Sequential(nn.LI()), torch.ones(1, 1, 3))

@@ -42,6 +42,15 @@ def test_gradients_by_hand():
     assert float(relu.step.grad) == pytest.approx((-0.2 + 2.0 + 300.0) / math.sqrt(12), rel=1e-5)
 
 
+def test_gradients_on_the_borders():
+    # the paper's inside is open: at 0 and at n s nothing goes to x; at n s the step gets n, as above
+    relu = QuantReLU(2, step=0.5)
+    xs = torch.tensor([[[0.0, 1.5]]], requires_grad=True)
+    relu(xs).sum().backward()
+    assert xs.grad.flatten().tolist() == [0, 0]
+    assert relu.step.grad.item() == pytest.approx(3 / math.sqrt(2 * 3))
+
+
 def test_gradient_scale_counts_features_not_samples_or_steps():
     def gradient(steps: int, batch: int) -> float:
         relu = QuantReLU(2, step=0.5)

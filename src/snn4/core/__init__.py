@@ -1,5 +1,7 @@
 """Floor 0: state, quantities, checks, errors, files, papers. It knows nothing of spikes."""
 
+from __future__ import annotations
+
 from snn4.core.errors import (
     CheckpointError,
     DataFileError,

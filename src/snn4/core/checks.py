@@ -25,8 +25,7 @@ def check_sequence(owner: str, xs: Tensor, features: int | None = None, *, float
     Example:
         >>> check_sequence("LIF", torch.zeros(32, 10))
         Traceback (most recent call last):
-        snn4.core.errors.ShapeError: LIF got x of shape (32, 10): expected (T, B, *features). Is the time axis missing? \
-snn4.data.repeat(x, steps=8) adds it.
+        snn4.core.errors.ShapeError: LIF got x of shape (32, 10): expected (T, B, *features). Is the time axis ...
     """
     shape = tuple(xs.shape)
     if (xs.ndim < 3) if features is None else (xs.ndim != 2 + features):

@@ -155,7 +155,7 @@ class Quantified(torch.nn.Module):
                 raise OptionError(
                     f"{type(self).__name__} got {name}={value!r}",
                     f"a number above {domain.low:g} to start from",
-                    "Training moves the logarithm of the distance to that end, and cannot leave it. Start a little above.",
+                    "Training moves the logarithm of the distance to that end: start a little above it.",
                 )
             if value.shape and not _spreads(tensor.shape, value.shape):
                 raise OptionError(

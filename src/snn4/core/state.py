@@ -48,7 +48,8 @@ def state(*fields: str) -> Any:
             "one or more distinct names",
             "Write State = state('v') or State = state('v', 'a').",
         )
-    return namedtuple("State", fields, module=__name__)  # noqa: PYI024  (the fields are known only now)
+    # not typing.NamedTuple: the fields are known only now
+    return namedtuple("State", fields, module=__name__)  # pyright: ignore[reportUntypedNamedTuple]
 
 
 class _Graph:
@@ -63,8 +64,8 @@ class _Graph:
 class States(dict[str, tuple[Tensor, ...]]):
     """The state of a whole network: module path -> named tuple of tensors.
 
-    A module that a forward calls twice has two entries, `"lif"` and `"lif#2"`. `run` returns one and takes one; it never
-    changes the one that it is given.
+    A module that a forward calls twice has two entries, `"lif"` and `"lif#2"`. `run` takes one and returns a new one;
+    it never changes the one that it is given.
 
     Example:
         >>> s = States({"0": state("v")(torch.ones(2, 3))})
@@ -137,7 +138,7 @@ class States(dict[str, tuple[Tensor, ...]]):
                 )
         except CheckpointError:
             raise
-        except (OSError, ValueError, KeyError, files.SafetensorError) as cause:
+        except (OSError, ValueError, KeyError, TypeError, files.SafetensorError) as cause:
             raise CheckpointError(
                 f"the state file {path} cannot be read ({cause})", "a file written by States.save", "Save it again."
             ) from cause

@@ -1,5 +1,7 @@
 """Floor 5: what snn4.nn adds to torch.nn."""
 
+from __future__ import annotations
+
 from snn4.layers.dropout import Dropout, Dropout2d
 from snn4.layers.folded import Fold
 from snn4.layers.hold import Hold

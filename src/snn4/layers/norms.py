@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 from typing import Any
 
 import torch
@@ -25,6 +25,13 @@ __all__ = [
 ]
 
 
+_TORCH_CONVERSION: Any = torch.nn.SyncBatchNorm.convert_sync_batchnorm
+
+
+# the base of all of torch's batch norms
+AnyBatchNorm = torch.nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
+
+
 class _FoldedBatchNorm(Folded):
     """What our batch norms share: they notice when torch's conversion would take the batch axis for the channels."""
 
@@ -34,14 +41,15 @@ class _FoldedBatchNorm(Folded):
         That conversion asks each layer it replaces for its children, and there is no other moment at which the layer
         could notice. Its product would normalise (T, B, C, ...) over the wrong axis, silently where B equals C.
         """
-        if sys._getframe(1).f_code.co_name == "convert_sync_batchnorm" and not isinstance(self, SyncBatchNorm):
-            caller = sys._getframe(1).f_locals.get("cls")
-            if caller is torch.nn.SyncBatchNorm:
-                raise OptionError(
-                    f"torch.nn.SyncBatchNorm.convert_sync_batchnorm met snn4.nn.{type(self).__name__}",
-                    "snn4's conversion, which knows the time axis",
-                    "Call snn4.nn.SyncBatchNorm.convert_sync_batchnorm(net).",
-                )
+        frame = inspect.currentframe()
+        caller = frame.f_back if frame is not None else None
+        converting = caller is not None and caller.f_code is _TORCH_CONVERSION.__func__.__code__
+        if caller is not None and converting and caller.f_locals.get("cls") is torch.nn.SyncBatchNorm:
+            raise OptionError(
+                f"torch.nn.SyncBatchNorm.convert_sync_batchnorm met snn4.nn.{type(self).__name__}",
+                "snn4's conversion, which knows the time axis",
+                "Call snn4.nn.SyncBatchNorm.convert_sync_batchnorm(net).",
+            )
         return super().named_children()
 
 
@@ -79,7 +87,7 @@ class SyncBatchNorm(_FoldedBatchNorm, torch.nn.SyncBatchNorm):
         Returns:
             The network (changed in place), or the new layer where `module` is itself a batch norm.
         """
-        if isinstance(module, _FoldedBatchNorm) and isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, _FoldedBatchNorm) and isinstance(module, AnyBatchNorm):
             # `new` keeps what a subclass adds, as the scale of tdBN
             new = cls(
                 module.num_features,

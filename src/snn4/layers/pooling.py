@@ -101,11 +101,17 @@ class AdaptiveAvgPool3d(Folded, torch.nn.AdaptiveAvgPool3d):
 
 
 class Flatten(Folded, torch.nn.Flatten):
-    """torch.nn.Flatten at every step. The features of a sample become one axis; time and batch stay. Shape: (T, B, *features) -> (T, B, F)."""
+    """torch.nn.Flatten at every step. Time and batch stay.
+
+    Shape: (T, B, *features) -> (T, B, F).
+    """
 
 
 class Unflatten(Folded, torch.nn.Unflatten):
-    """torch.nn.Unflatten at every step. Axis numbers are those of one step: 0 is the batch. Shape: (T, B, *features) -> (T, B, *features')."""
+    """torch.nn.Unflatten at every step. Axis 0 is the batch of one step.
+
+    Shape: (T, B, *features) -> (T, B, *features').
+    """
 
 
 class Upsample(Folded, torch.nn.Upsample):
@@ -130,4 +136,3 @@ class PixelUnshuffle(Folded, torch.nn.PixelUnshuffle):
     """torch.nn.PixelUnshuffle at every step. Shape: (T, B, C, H r, W r) -> (T, B, C r^2, H, W)."""
 
     features = (3,)
-

@@ -1,5 +1,7 @@
 """Floor 6: networks, one family a file, and by name."""
 
+from __future__ import annotations
+
 from snn4.models.conv_net import conv_net
 from snn4.models.mlp import mlp
 from snn4.models.registry import create, names, register

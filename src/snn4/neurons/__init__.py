@@ -1,5 +1,7 @@
 """Floor 4: neurons, one model a file."""
 
+from __future__ import annotations
+
 from snn4.neurons.cuba_lif import CubaLIF
 from snn4.neurons.decay import Decay, euler, exponential
 from snn4.neurons.integrate_and_fire import IF

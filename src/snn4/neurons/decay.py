@@ -1,7 +1,7 @@
 """The two readings of a time constant, by name.
 
-    euler        beta = 1 - dt / tau         forward Euler; what most deep-learning papers mean; tau >= dt
-    exponential  beta = exp(-dt / tau)       the exact solution between two inputs; what physics means; tau > 0
+euler        beta = 1 - dt / tau         forward Euler; what most deep-learning papers mean; tau >= dt
+exponential  beta = exp(-dt / tau)       the exact solution between two inputs; what physics means; tau > 0
 """
 
 from __future__ import annotations

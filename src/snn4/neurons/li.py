@@ -40,9 +40,7 @@ class LI(Neuron):
     alphabet = None
     tau: float | Tensor
 
-    def __init__(
-        self, tau: Value = 2.0, *, decay: Decay = euler, decay_input: bool = False, dt: float = 1.0
-    ) -> None:
+    def __init__(self, tau: Value = 2.0, *, decay: Decay = euler, decay_input: bool = False, dt: float = 1.0) -> None:
         super().__init__()
         self.dt = check_dt("LI", dt)
         self.decay, self.decay_input = decay, decay_input

@@ -116,6 +116,4 @@ def plif(
           (learned_tau): _Raw()
         )
     """
-    return LIF(
-        Learned(tau, shape), v_threshold, v_reset, surrogate, detach_reset=detach_reset, decay_input=decay_input
-    )
+    return LIF(Learned(tau, shape), v_threshold, v_reset, surrogate, detach_reset=detach_reset, decay_input=decay_input)

@@ -39,7 +39,9 @@ class SpikingNeuron(Neuron):
             raise OptionError(f"{type(self).__name__} got v_reset={v_reset!r}", "a number, or None for a soft reset")
         if surrogate is not None and not isinstance(surrogate, Surrogate):
             raise OptionError(
-                f"{type(self).__name__} got surrogate={surrogate!r}", "a Surrogate", "Write surrogate=snn4.surrogates.ATan(alpha=2.0)."
+                f"{type(self).__name__} got surrogate={surrogate!r}",
+                "a Surrogate",
+                "Write surrogate=snn4.surrogates.ATan(alpha=2.0).",
             )
         if isinstance(self.v_threshold, float) and v_reset is not None and v_reset >= self.v_threshold:
             raise OptionError(

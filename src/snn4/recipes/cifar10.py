@@ -40,8 +40,10 @@ class Config:
     """Probability before each dense layer, one mask for all steps."""
     limit: int | None = None
     """Use only so many training samples."""
-    neuron: NeuronOptions = NeuronOptions()
-    train: TrainingOptions = TrainingOptions(autocast=True, weight_decay=0.05, shift=4, flip=True)
+    neuron: NeuronOptions = dataclasses.field(default_factory=NeuronOptions)
+    train: TrainingOptions = dataclasses.field(
+        default_factory=lambda: TrainingOptions(autocast=True, weight_decay=0.05, shift=4, flip=True)
+    )
 
     @classmethod
     def smoke(cls) -> Config:

@@ -7,7 +7,6 @@ chooses the epoch; the test split is read once, at the very end, after all three
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -104,7 +103,7 @@ class Experiment:
 def make_task(data: DataSet, training: TrainingOptions) -> Task:
     """From stored images to the loss: normalised, one frame, mean of the outputs over time, cross-entropy."""
 
-    def encode(batch: Tensor, generator: Generator) -> Tensor:
+    def encode(batch: Tensor, _generator: Generator) -> Tensor:
         return normalise(batch, data.mean, data.std)[None]
 
     def readout(ys: Tensor) -> Tensor:
@@ -124,7 +123,7 @@ def make_networks(experiment: Experiment, config: ImageConfig) -> dict[str, torc
 
     def seeded(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+            torch.set_rng_state(Generator().manual_seed(config.seed).get_state())
             return make()
 
     def ann() -> torch.nn.Module:
@@ -163,20 +162,23 @@ def compare(
     Returns:
         What result.json holds.
     """
+    options: dict[str, Any] = dataclasses.asdict(config)  # pyright: ignore[reportArgumentType, reportCallIssue]
     networks = make_networks(experiment, config)
     fit_config = config.train.fit_config(config.epochs)
     dataset = load(experiment.data, data, download=download)
     if not resume:
         write_json(
             out / "config.json",
-            {"schema": SCHEMA, "recipe": experiment.recipe, "config": dataclasses.asdict(config)},  # pyright: ignore
+            {"schema": SCHEMA, "recipe": experiment.recipe, "config": options},
         )
         write_json(out / "environment.json", environment())
     train, val = hold_out(_limited(dataset.train, config), experiment.validation, config.seed)
     task = make_task(dataset, config.train)
     fitted: dict[str, Fitted] = {}
     for name, net in networks.items():
-        fitted[name] = fit(net, task, train, val, fit_config, seed=config.seed, folder=out, name=name, progress=progress)
+        fitted[name] = fit(
+            net, task, train, val, fit_config, seed=config.seed, folder=out, name=name, progress=progress
+        )
         save_weights(net, out / FILES[name], {"recipe": experiment.recipe, "model": name, "seed": config.seed})
     models: dict[str, dict[str, Any]] = {}
     tested: dict[str, Evaluation] = {}
@@ -218,9 +220,7 @@ def compare(
     return result
 
 
-def measure(
-    name: str, net: torch.nn.Module, task: Task, dataset: DataSet, config: ImageConfig
-) -> dict[str, Any]:
+def measure(name: str, net: torch.nn.Module, task: Task, dataset: DataSet, config: ImageConfig) -> dict[str, Any]:
     """What a trained network costs, on test samples: activity, operations, energy, latency."""
     some = dataset.test.inputs[: min(PROFILED, len(dataset.test))]
     xs = task.encode(some, torch.Generator().manual_seed(config.seed))
@@ -236,10 +236,3 @@ def _limited(split: Split, config: ImageConfig) -> Split:
     if config.limit < 2:
         raise OptionError(f"--limit got {config.limit}", "at least 2 samples", "Leave it away to use all.")
     return split.take(torch.arange(min(config.limit, len(split))))
-
-
-def check_share(value: float) -> float:
-    """A share between 0 and 1."""
-    if not (math.isfinite(value) and 0 < value < 1):
-        raise OptionError(f"--validation got {value}", "a share between 0 and 1", "0.1 is usual.")
-    return value

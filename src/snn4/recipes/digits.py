@@ -35,8 +35,10 @@ class Config:
     """Probability, one mask for all steps."""
     limit: int | None = None
     """Use only so many training samples."""
-    neuron: NeuronOptions = NeuronOptions()
-    train: TrainingOptions = TrainingOptions(batch_size=64, learning_rate=3e-3, weight_decay=0.05, shift=1)
+    neuron: NeuronOptions = dataclasses.field(default_factory=NeuronOptions)
+    train: TrainingOptions = dataclasses.field(
+        default_factory=lambda: TrainingOptions(batch_size=64, learning_rate=3e-3, weight_decay=0.05, shift=1)
+    )
 
     @classmethod
     def smoke(cls) -> Config:

@@ -39,8 +39,8 @@ class Config:
     """Probability, one mask for all steps."""
     limit: int | None = None
     """Use only so many training samples."""
-    neuron: NeuronOptions = NeuronOptions()
-    train: TrainingOptions = TrainingOptions(shift=2)
+    neuron: NeuronOptions = dataclasses.field(default_factory=NeuronOptions)
+    train: TrainingOptions = dataclasses.field(default_factory=lambda: TrainingOptions(shift=2))
 
     @classmethod
     def smoke(cls) -> Config:
@@ -59,7 +59,9 @@ def experiment(config: Config) -> Experiment:
         )
 
     widths = "-".join(map(str, ((784,) if config.model == "mlp" else config.channels) + (*config.hidden, 10)))
-    words = f"MLP {widths}, batch norm" if config.model == "mlp" else f"3 x 3 convolutions and dense {widths}, batch norm"
+    words = (
+        f"MLP {widths}, batch norm" if config.model == "mlp" else f"3 x 3 convolutions and dense {widths}, batch norm"
+    )
     return Experiment("mnist", TITLE, "mnist", 1 / 12, words, build, EXPECTED)
 
 

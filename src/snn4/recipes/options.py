@@ -38,7 +38,7 @@ class NeuronOptions:
     decay: Literal["euler", "exponential"] = "euler"
     """euler: what is left after a step is 1 - 1/tau; exponential: exp(-1/tau)."""
     surrogate: str = "atan"
-    """Stands for the derivative of a spike: atan, fastsigmoid, gaussian, multigaussian, rectangle, sigmoid, triangle."""
+    """Stands for the spike's derivative: atan, fastsigmoid, gaussian, multigaussian, rectangle, sigmoid, triangle."""
 
     def factory(self) -> Callable[[], torch.nn.Module]:
         """Makes a fresh neuron for each layer.

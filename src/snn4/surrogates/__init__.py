@@ -1,5 +1,7 @@
 """Floor 1: what stands for the derivative of a spike."""
 
+from __future__ import annotations
+
 from snn4.surrogates.atan import ATan
 from snn4.surrogates.fast_sigmoid import FastSigmoid, superspike
 from snn4.surrogates.gaussian import Gaussian

@@ -29,7 +29,7 @@ class MultiGaussian(Surrogate):
     Example:
         >>> import torch
         >>> MultiGaussian().derivative(torch.tensor([0.0, 2.0]))
-        tensor([ 0.4391, -0.0167])
+        tensor([ 0.4391, -0.0157])
     """
 
     sigma: float | Tensor

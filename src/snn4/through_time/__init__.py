@@ -1,5 +1,7 @@
 """Floor 2: what it means to run through time, and to differentiate through it."""
 
+from __future__ import annotations
+
 from snn4.through_time.checkpoint import checkpoint
 from snn4.through_time.explain import explain
 from snn4.through_time.loop import reference_loop

@@ -1,4 +1,4 @@
-"""Who runs a neuron over a sequence: kernels that may take a call, or say why not, and the reference loop, which always can.
+"""Who runs a neuron over a sequence: kernels, which may refuse a call and say why, or the reference loop.
 
 A kernel is registered with `register`; the newest is asked first. It never changes a result silently: whatever it
 computes must agree with the loop over the neuron's own `step`.

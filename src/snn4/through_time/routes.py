@@ -1,6 +1,6 @@
 """Routes: how a gradient goes back through time. One object, handed to the same network.
 
-    snn4.use_route(net, BPTT(truncate=20))
+snn4.use_route(net, BPTT(truncate=20))
 """
 
 from __future__ import annotations

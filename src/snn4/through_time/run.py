@@ -44,10 +44,10 @@ def refuse_uncut(net: torch.nn.Module) -> None:
 def _why_uncut(module: torch.nn.Module) -> str | None:
     if isinstance(module, Stateful):
         return None if module.chunkable else module.unchunkable_reason
-    if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):  # pyright: ignore[reportPrivateUsage]
-        # with batch statistics, every chunk would be normalised by its own mean
-        if module.training or module.running_mean is None:
-            return "it normalises by the statistics of each chunk"
+    normalises = isinstance(module, torch.nn.modules.batchnorm._BatchNorm)  # pyright: ignore[reportPrivateUsage]
+    # with batch statistics, every chunk would be normalised by its own mean
+    if normalises and (module.training or module.running_mean is None):
+        return "it normalises by the statistics of each chunk"
     return None
 
 

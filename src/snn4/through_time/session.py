@@ -4,7 +4,7 @@
 incoming state from it and hands the new one back; outside a session every call starts at rest. Nothing is stored in a
 module, so an exception, a copy, another thread or a compiled graph cannot leave anything behind.
 
-The session lives in a `threading.local`: that is what `torch.compile(fullgraph=True)` can trace (a `ContextVar` it cannot).
+The session lives in a `threading.local`, which `torch.compile(fullgraph=True)` can trace (a `ContextVar` it cannot).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from snn4.core.errors import GraphError, StateError
 from snn4.core.state import States, _Graph  # pyright: ignore[reportPrivateUsage]
+from snn4.through_time.autograd import backward_task, keeps_graph, saved_tensor_hooks
 
 __all__ = ["Session", "current", "opened", "path_of", "refuse_recompute"]
 
@@ -79,7 +80,7 @@ class Session:
         )
         self.calls: dict[str, int] = {}
         self.in_checkpoint = False
-        self.hooks = None if torch.compiler.is_compiling() else _saved_tensor_hooks()
+        self.hooks = None if torch.compiler.is_compiling() else saved_tensor_hooks()
 
     def enter(self, module: torch.nn.Module) -> str:
         """The key of this call of `module`: its path, with `#2`, `#3` ... from the second call on."""
@@ -117,7 +118,7 @@ class Session:
         """Refuse torch.utils.checkpoint inside a run: it would recompute without the session, from rest."""
         if self.in_checkpoint or torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return
-        hooks = _saved_tensor_hooks()
+        hooks = saved_tensor_hooks()
         if hooks is None or hooks == self.hooks:
             return
         if any("checkpoint" in getattr(hook, "__module__", "") for hook in hooks):
@@ -145,10 +146,10 @@ class Session:
 def refuse_recompute(module: torch.nn.Module) -> None:
     """Refuse a call without session from inside backward(), when the module last ran under a session.
 
-    This is torch.utils.checkpoint recomputing a forward that belonged to `run`: it would start at rest, and the gradient
-    would be silently wrong.
+    This is torch.utils.checkpoint recomputing a forward that belonged to `run`: it would start at rest, and the
+    gradient would be silently wrong.
     """
-    if torch._C._current_graph_task_id() != -1 and module in _ran_under_session:  # pyright: ignore
+    if module in _ran_under_session:
         raise _lost_session(type(module).__name__)
 
 
@@ -165,20 +166,9 @@ def _lost_session(name: str) -> GraphError:
     )
 
 
-def _saved_tensor_hooks() -> tuple[object, ...] | None:
-    # a private function of torch; where a release lacks it, refuse_recompute still stands
-    look = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
-    return look(False) if look is not None else None
-
-
-def _keeps_graph() -> bool:
-    look = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
-    return bool(look()) if look is not None else True
-
-
 def _pass(graph: _Graph, key: str, _grad: Tensor) -> None:
     """A gradient enters the graph of one call: refuse a graph that an earlier backward() has freed."""
-    task = torch._C._current_graph_task_id()  # pyright: ignore
+    task = backward_task()
     if graph.freed_by is not None and graph.freed_by != task:
         raise GraphError(
             f"backward() goes into an earlier run() at {key!r}, whose graph an earlier backward() has freed",
@@ -186,7 +176,7 @@ def _pass(graph: _Graph, key: str, _grad: Tensor) -> None:
             "run() keeps the graph on purpose. Cut it between chunks with state.detach() (truncated BPTT) or use "
             "snn4.Stream; or call backward() once on the sum of the losses, or with retain_graph=True.",
         )
-    if not _keeps_graph():
+    if not keeps_graph():
         graph.freed_by = task
 
 

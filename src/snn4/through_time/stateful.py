@@ -16,6 +16,7 @@ from snn4.core.checks import check_sequence
 from snn4.core.errors import StateError
 from snn4.core.quantity import Quantified
 from snn4.through_time import session as sessions
+from snn4.through_time.autograd import backward_task
 
 __all__ = ["Stateful"]
 
@@ -61,7 +62,7 @@ class Stateful(Quantified, abc.ABC):
         session = sessions.current()
         if session is None:
             if not torch.compiler.is_compiling() and torch.is_grad_enabled():
-                if torch._C._current_graph_task_id() != -1:  # pyright: ignore
+                if backward_task() is not None:
                     sessions.refuse_recompute(self)
                 else:
                     sessions.plain_call(self)
@@ -92,13 +93,14 @@ class Stateful(Quantified, abc.ABC):
                 raise StateError(
                     f"the state of {key!r} has {field} of shape {tuple(theirs.shape)}",
                     f"{tuple(mine.shape)} for an input of shape {tuple(xs.shape)}",
-                    "The batch changed; start again without a state (Stream.reset()), or pick items with state.select(i)."
+                    "The batch changed; start again without a state (Stream.reset()), or keep items by state.select(i)."
                     if batch
                     else "Is it the state of another network?",
                 )
             if mine.device != theirs.device:
                 raise StateError(
-                    f"the state of {key!r} lies on {theirs.device}", f"{mine.device}, where the input is",
+                    f"the state of {key!r} lies on {theirs.device}",
+                    f"{mine.device}, where the input is",
                     "Move it: state.to(x.device).",
                 )
         return state
