@@ -51,6 +51,18 @@ def test_hold_out_depends_on_the_seed_and_draws_every_sample():
     assert frozenset.union(*held) == set(range(40))
 
 
+def test_the_largest_remainder_is_rounded_up():
+    # shares 2.8 and 1.2 of four
+    _, held = hold_out(numbered([0] * 7 + [1] * 3), 0.4, seed=0)
+    assert held.targets.tolist() == [0, 0, 0, 1]
+
+
+def test_hold_out_and_order_of_one_seed_have_nothing_in_common():
+    for seed in range(5):
+        held = set(hold_out(numbered([0] * 50), 0.2, seed)[1].inputs.flatten().tolist())
+        assert held != set(order(50, seed, epoch=0)[:10].tolist())
+
+
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 1.5, float("nan"), 0.01])
 def test_hold_out_refuses_what_leaves_a_part_empty(fraction):
     with pytest.raises(OptionError, match="fraction"):

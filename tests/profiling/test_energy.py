@@ -288,6 +288,12 @@ def test_bits_of_the_twin_choose_its_constants():
     assert found.compute == pytest.approx((18 * 0.23, 18 * 0.23))
 
 
+def test_an_operation_is_as_wide_as_its_wider_operand():
+    p = profile(dense_layer(4, 3), torch.full((1, 1, 4), 0.25))
+    assert energy(p, bits=Bits(weights=8, activations=32)).compute == pytest.approx((12 * 3.2, 12 * 4.6))
+    assert energy(p, bits=Bits(weights=8, activations=16)).compute == pytest.approx((12 * 1.5, 12 * 1.5))
+
+
 def test_a_model_of_ones_own():
     class PerSpike:
         name, assumes, memory = "chip", "24 pJ a spike", False

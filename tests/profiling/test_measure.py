@@ -168,6 +168,13 @@ def test_direct_encoding_inside_a_loop_over_time():
         assert mine.to_dict() | {"name": ""} == theirs.to_dict() | {"name": ""}
 
 
+def test_feedback_changes_a_constant_input():
+    loop = nn.Loop(identity(3), feedback=identity(3))
+    rows = profile(loop, torch.full((4, 1, 3), 0.5)).synapses
+    # three steps of feedback, of which none is like the one before; it is nothing at first
+    assert [row.to_dict()["macs_once"] for row in rows] == [row.macs for row in rows] == [4 * 3, 3 * 3]
+
+
 def test_changing_data_inside_a_loop_over_time_are_macs_for_papers_too():
     loop = nn.Loop(torch.nn.Sequential(nn.Linear(6, 4), nn.LIF(), nn.Linear(4, 2)))
     p = profile(loop, torch.rand(5, 3, 6, generator=torch.Generator().manual_seed(1)))

@@ -63,6 +63,18 @@ def test_random_encoders_draw_from_the_seed(make_net, split):
     assert evaluate(net, task, split, seed=1).loss != evaluate(net, task, split, seed=2).loss
 
 
+def test_a_network_that_draws_global_numbers_is_measured_alike_each_time(make_net, task, split):
+    class Noise(torch.nn.Module):
+        def forward(self, xs):
+            return xs + torch.rand_like(xs)
+
+    net = make_net(Noise())
+    before = torch.get_rng_state()
+    losses = [evaluate(net, task, split, seed=seed).loss for seed in (0, 0, 1)]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_wrong_arguments_are_told(net, task, split):
     with pytest.raises(OptionError, match="empty split"):
         evaluate(net, task, split.take([]))

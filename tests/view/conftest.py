@@ -280,6 +280,23 @@ def write(
     return folder
 
 
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The reports of one complete run folder, by language; drawn once, because drawing takes most of the time."""
+    from snn4.view import write_report
+
+    folder = write(tmp_path_factory.mktemp("whole") / "run")
+    return {lang: write_report(folder, lang=lang).rename(folder / f"{lang}.html") for lang in ("ja", "en")}
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are laid out but not rendered, for tests of words and numbers."""
+    from snn4.view.report import figures
+
+    monkeypatch.setattr(figures, "data_uri", lambda figure: "data:,")
+
+
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Callable[..., Path]:
     """`run_folder(change=..., without=...)` writes a run folder and returns it."""

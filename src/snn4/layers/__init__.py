@@ -13,6 +13,7 @@ from snn4.layers.linear_layers import (
     ConvTranspose2d,
     ConvTranspose3d,
     Linear,
+    PReLU,
 )
 from snn4.layers.loop import Loop, Recurrent
 from snn4.layers.norms import (
@@ -85,6 +86,7 @@ __all__ = [
     "MaxPool2d",
     "MaxPool3d",
     "MeanOverTime",
+    "PReLU",
     "PixelShuffle",
     "PixelUnshuffle",
     "RMSNorm",

@@ -16,6 +16,7 @@ from torch import Tensor
 from snn4.core.errors import OptionError
 from snn4.core.state import state
 from snn4.through_time import Stateful
+from snn4.through_time.session import current
 
 __all__ = ["Dropout", "Dropout2d"]
 
@@ -65,6 +66,9 @@ class Dropout(Stateful):
         if self.training and self.p:
             return super().forward(xs)
         self.check(xs)
+        session = current()
+        if session is not None:
+            session.enter(self)  # it was called, although it has no state to keep
         return xs
 
     def extra_repr(self) -> str:

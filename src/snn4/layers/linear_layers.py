@@ -8,7 +8,16 @@ from torch import Tensor
 from snn4.core.checks import check_sequence
 from snn4.layers.folded import Folded
 
-__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Linear"]
+__all__ = [
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
+    "Linear",
+    "PReLU",
+]
 
 
 class Linear(torch.nn.Linear):
@@ -54,3 +63,7 @@ class ConvTranspose3d(Folded, torch.nn.ConvTranspose3d):
     """torch.nn.ConvTranspose3d at every step. Shape: (T, B, C, D, H, W) -> (T, B, C', D', H', W')."""
 
     features = (4,)
+
+
+class PReLU(Folded, torch.nn.PReLU):
+    """torch.nn.PReLU at every step; its slopes belong to the channels, axis 2. Shape: (T, B, C, *), kept."""

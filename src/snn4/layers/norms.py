@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snn4.core.checks import check_sequence
-from snn4.core.errors import OptionError
+from snn4.core.errors import OptionError, ShapeError
 from snn4.layers.folded import Folded
 
 __all__ = [
@@ -103,10 +103,11 @@ class SyncBatchNorm(_FoldedBatchNorm, torch.nn.SyncBatchNorm):
                     "plain batch norms",
                     "Write the network with nn.BatchNorm2d and a threshold of 1, or leave this layer unsynchronised.",
                 )
-            new.load_state_dict(module.state_dict())
-            new.train(module.training)
             reference = next(iter(module.state_dict().values()), None)
-            return new if reference is None else new.to(reference.device)
+            if reference is not None:
+                new.to(reference)
+            new.load_state_dict(module.state_dict())
+            return new.train(module.training)
         for name, child in list(module._modules.items()):
             if child is not None:
                 module._modules[name] = cls.convert_sync_batchnorm(child, process_group)
@@ -133,12 +134,24 @@ class InstanceNorm2d(Folded, torch.nn.InstanceNorm2d):
     features = (3,)
 
 
+def _check_axes(norm: torch.nn.LayerNorm | torch.nn.RMSNorm, x: Tensor) -> None:
+    """Refuse an input so short of axes that time or batch would be normalised over."""
+    owner, axes = type(norm).__name__, len(norm.normalized_shape)
+    check_sequence(owner, x)
+    if x.ndim < 2 + axes:
+        raise ShapeError(
+            f"{owner} over the last {axes} axes got x of shape {tuple(x.shape)}",
+            f"(T, B, ...) and {axes} axes more",
+            "Is the time axis missing? snn4.data.repeat(x, steps=8) adds it.",
+        )
+
+
 class LayerNorm(torch.nn.LayerNorm):
     """torch.nn.LayerNorm over the last axes at every step. Shape: (T, B, *features), kept."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """The layer at every step."""
-        check_sequence("LayerNorm", input)
+        _check_axes(self, input)
         return super().forward(input)
 
 
@@ -147,5 +160,5 @@ class RMSNorm(torch.nn.RMSNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer at every step."""
-        check_sequence("RMSNorm", x)
+        _check_axes(self, x)
         return super().forward(x)

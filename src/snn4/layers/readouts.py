@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snn4.core.checks import check_sequence
 from snn4.core.state import state
 from snn4.through_time import Stateful
 
@@ -30,12 +31,14 @@ class MeanOverTime(Stateful):
 
     def initial(self, x: Tensor) -> Any:
         """Nothing seen yet."""
-        return self.State(torch.zeros_like(x), torch.zeros((), device=x.device, dtype=x.dtype))
+        # in bfloat16 a sum would stop growing at 256 ones
+        wide = torch.promote_types(x.dtype, torch.float32)
+        return self.State(torch.zeros_like(x, dtype=wide), torch.zeros((), device=x.device, dtype=wide))
 
     def sequence(self, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Adds up, divides by the number of steps."""
-        total, count = state.total + xs.sum(0), state.count + xs.shape[0]
-        return total / count, self.State(total, count)
+        total, count = state.total + xs.sum(0, dtype=state.total.dtype), state.count + xs.shape[0]
+        return (total / count).to(xs.dtype), self.State(total, count)
 
 
 class MaxOverTime(Stateful):
@@ -63,4 +66,5 @@ class LastStep(torch.nn.Module):
 
     def forward(self, xs: Tensor) -> Tensor:
         """xs[-1]."""
+        check_sequence("LastStep", xs)
         return xs[-1]

@@ -112,7 +112,7 @@ def run(net: torch.nn.Module, x: Tensor, state: States | None = None) -> tuple[A
     session = Session(paths, state if state is not None else {})
     with opened(session):
         y = net(x)
-    if paths and not session.outgoing:
+    if paths and not session.calls:
         raise StateError(
             f"no stateful module of {type(net).__name__} was called in this thread",
             "the forward to call its neurons in the thread that called run()",

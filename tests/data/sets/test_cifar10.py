@@ -130,6 +130,7 @@ def test_another_content_is_refused_unless_it_is_asked_for(form, small, write, t
     with pytest.raises(DataFileError, match="other images of the train split.*1111.*verify=False"):
         other.read(tmp_path, verify=True)
     assert len(other.read(tmp_path, verify=False)[0]) == 10
+    assert not (cache_folder() / "cifar10-decoded" / "train.npy").exists()
     with pytest.raises(DataFileError, match="other labels of the test split.*0000"):
         replace(other, train=small.train).read(tmp_path, verify=True)
 
@@ -163,13 +164,13 @@ def test_wrong_labels_are_refused(small, write, tmp_path):
 def archive(members: dict[str, bytes]) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        link = tarfile.TarInfo("elsewhere/data_batch_1.bin")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
         for name, content in members.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-        link = tarfile.TarInfo("cifar-10-batches-bin/data_batch_9.bin")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        tar.addfile(link)
     return packed.getvalue()
 
 
