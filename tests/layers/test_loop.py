@@ -43,7 +43,7 @@ def close(ones, others):
 
 
 def test_recurrent_equals_the_loop_written_out():
-    net = nn.Recurrent(LIF(tau=2.0), nn.Linear(N, N)).double()
+    net = strong(nn.Recurrent(LIF(tau=2.0), nn.Linear(N, N)).double())
     x = (draw(T, B, N) + 0.7).requires_grad_()
     weight, bias = net.feedback.weight, net.feedback.bias
     v = s = torch.zeros(B, N, dtype=torch.float64)
@@ -82,10 +82,12 @@ def written_out(net, x):
     return torch.stack(ys)
 
 
-def strong(net):
+def strong(net, seed=3):
+    """The net with weights large enough that it fires now and then."""
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in net.parameters():
-            parameter.mul_(2.5).add_(0.1)
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) + 0.2)
     return net
 
 
@@ -99,7 +101,7 @@ def test_feedback_from_above_equals_the_loop_written_out():
 
 @pytest.mark.parametrize("lengths", [[1] * T, [2, 4], [5, 1]])
 def test_loops_go_on_where_they_stopped(lengths):
-    for net in (strong(two_layers()), nn.Recurrent(LIF(), nn.Linear(N, N)).double(), nn.Loop(LIF()).double()):
+    for net in (strong(two_layers()), strong(nn.Recurrent(LIF(), nn.Linear(N, N)).double()), nn.Loop(LIF()).double()):
         x = (draw(T, B, N) + 0.5).requires_grad_()
         ys, _ = run(net, x)
         state, parts = None, []
@@ -137,7 +139,7 @@ def test_per_step_losses_inside_the_body():
         def forward(self, outputs):
             return self.inner(outputs[0])
 
-    body = Watched().double()
+    body = strong(Watched().double())
     net = nn.Loop(body, feedback=First().double())
     x = (draw(T, B, N) + 0.5).requires_grad_()
     ys, losses = net(x)

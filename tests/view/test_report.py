@@ -17,6 +17,7 @@ import pytest
 
 from snn4.core.errors import CheckpointError, OptionError
 from snn4.view import write_report
+from snn4.view.report.run_folder import Gap, read_run
 from snn4.view.texts import texts
 
 Make = Callable[..., Path]
@@ -364,20 +365,23 @@ def test_what_a_user_names_cannot_become_markup(run_folder: Make, lang: str) -> 
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("name", ["config.json", "environment.json", "metrics.jsonl", "pictures.safetensors"])
-def test_a_missing_file_is_a_stated_gap(run_folder: Make, name: str) -> None:
-    page = parse(write_report(run_folder(without=(name,))))
-    assert f"{name} is missing." in section(page, "gaps").text
+def test_missing_and_damaged_files_are_stated_gaps(run_folder: Make) -> None:
+    folder = run_folder(without=("config.json", "metrics.jsonl", "environment.json"))
+    (folder / "pictures.safetensors").write_bytes(b"not a safetensors file")
+    page = parse(write_report(folder))
+    gaps = section(page, "gaps").text
+    for name in ("config.json", "metrics.jsonl", "environment.json"):
+        assert f"{name} is missing." in gaps
+    assert "pictures.safetensors is damaged and was left out." in gaps
     assert [node.attributes["id"] for node in page.all("section")] == SECTIONS
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("name", ["config.json", "environment.json", "pictures.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\xfe\x00", b'{"a":'])
-def test_a_damaged_file_is_a_stated_gap(run_folder: Make, name: str, content: bytes) -> None:
+def test_every_kind_of_damage_is_a_gap(run_folder: Make, name: str, content: bytes) -> None:
     folder = run_folder()
     (folder / name).write_bytes(content)
-    assert f"{name} is damaged" in section(parse(write_report(folder)), "gaps").text
+    assert read_run(folder).gaps == (Gap(name, "damaged"),)
 
 
 @pytest.mark.usefixtures("undrawn")

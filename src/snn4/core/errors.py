@@ -102,5 +102,10 @@ def suggest(name: str, known: Sequence[str]) -> str:
     """
     import difflib
 
-    near = difflib.get_close_matches(name, known, n=3)
-    return f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known))}."
+    # compared without capitals: "lif" means LIF
+    spelled = {one.lower(): one for one in known}
+    near = [spelled[one] for one in difflib.get_close_matches(name.lower(), list(spelled), n=3)]
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    shown = sorted(known)[:30]
+    return f"Known: {', '.join(shown)}{f' and {len(known) - 30} more' * (len(known) > 30)}."

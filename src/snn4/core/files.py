@@ -83,8 +83,12 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def make_folder(path: str | os.PathLike[str]) -> Path:
+def make_folder(path: str | os.PathLike[str], advice: str = "Choose another one with --out.") -> Path:
     """Create a folder and its parents, and check that it can be written.
+
+    Args:
+        path: the folder.
+        advice: what to do where that fails.
 
     Raises:
         StorageError: it cannot be created or written.
@@ -98,6 +102,6 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
         raise StorageError(
             f"the folder {path} cannot be used ({cause.strerror or cause})",
             "a folder that can be created and written",
-            "Choose another one with --out.",
+            advice,
         ) from cause
     return path

@@ -66,7 +66,7 @@ def fetch(
             raise OptionError(f"fetch got the address {url!r}", "one that begins with http:// or https://")
     if remote.checksum.split(":")[0] not in ("md5", "sha256"):
         raise OptionError(f"fetch got the checksum {remote.checksum!r}", "md5:... or sha256:...")
-    folder = make_folder(folder)
+    folder = make_folder(folder, "Choose another one with --data or SNN4_DATA.")
     final, partial = folder / remote.name, folder / f"{remote.name}.partial"
     if final.is_file() and _digest(final, remote.checksum) == remote.checksum:
         return final

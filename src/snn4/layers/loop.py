@@ -74,6 +74,7 @@ class Loop(Stateful):
         if outer is not None and (carried := outer.incoming_of(key)) is not None:
             last = carried if len(carried) > 1 else carried[0]
         outputs: list[Any] = []
+        calls: dict[str, int] = {}
         for x in xs.split(1):
             if self.feedback is None or last is None:
                 inputs, inner = x, Session(paths, states) if outer is None else outer.child(states)
@@ -92,10 +93,13 @@ class Loop(Stateful):
             states.update(inner.outgoing)
             if outer is not None:
                 outer.graphs.update(inner.graphs)
+                # a part may rest at the first step (the feedback), so the step that calls most counts
+                calls |= {path: max(count, calls.get(path, 0)) for path, count in inner.calls.items()}
             outputs.append(last)
         if outer is not None:
             own = {k: v for k, v in states.items() if k not in outer.incoming or v is not outer.incoming[k]}
             outer.outgoing.update(own)
+            outer.calls.update(calls)
             if self.feedback is not None:
                 flat = cast("tuple[Tensor, ...]", last if isinstance(last, tuple) else (last,))
                 outer.outgoing[key] = _last(len(flat))(*flat)

@@ -3,7 +3,7 @@
 T binary steps carry at most T + 1 levels, which b = ceil(log2(T + 1)) bits carry as well: 1, 2, 2, 3 ... bits for
 T = 1, 2, 3, 4 ...
 
-Paper: [shen2024conventional].
+Paper: [yan2024reconsidering]
 """
 
 from __future__ import annotations

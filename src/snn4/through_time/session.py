@@ -135,6 +135,8 @@ class Session:
         """A session for one step of a loop over time inside this call."""
         inner = Session(self.paths, incoming)
         inner.in_checkpoint, inner.hooks = self.in_checkpoint, self.hooks
+        # what was called before the loop has taken its keys
+        inner.calls = dict(self.calls)
         if not torch.compiler.is_compiling():
             # only what comes from the earlier run itself, not what an earlier step of this loop has made
             inner.incoming_graphs = {

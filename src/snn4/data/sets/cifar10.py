@@ -35,6 +35,7 @@ _TEST = ("test_batch",)
 _FORMS = {".bin": (), "": (), ".medxz": ("labels.npz",)}
 _MOST_LABELS = 1 << 24
 _ARCHIVED = "cifar-10-batches-bin"
+_ELSEWHERE = "Choose another one with --data or SNN4_DATA."
 
 _Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
@@ -97,7 +98,7 @@ class Cifar10(Source):
         from snn4.data.download import fetch
 
         archive = fetch(self.remote, root, progress=progress)
-        _extract(archive, make_folder(root / _ARCHIVED))
+        _extract(archive, make_folder(root / _ARCHIVED, _ELSEWHERE))
         with contextlib.suppress(OSError):
             archive.unlink()
 
@@ -162,7 +163,7 @@ def _kept(path: Path, shape: tuple[int, ...], digest: Digest) -> NDArray[np.uint
 
 def _keep(path: Path, images: NDArray[np.uint8]) -> None:
     try:
-        make_folder(path.parent)
+        make_folder(path.parent, _ELSEWHERE)
         with atomic(path) as file:
             np.save(file, images, allow_pickle=False)
     except StorageError as cause:
