@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from snn4.core.errors import CheckpointError, OptionError
 from snn4.recipes import get, names
 from snn4.recipes.common import evaluate_folder, profile_folder, read_config
 from snn4.recipes.comparison import FILES, make_networks
-from snn4.recipes.options import NeuronOptions, TrainingOptions
+from snn4.recipes.options import NeuronOptions, TrainingOptions, command_line
 from snn4.training import Interrupted
 
 MODEL_KEYS = {"test_accuracy", "val_accuracy", "parameters", "energy_pj", "latency_ms", "train_seconds"}
@@ -196,6 +197,25 @@ def test_options_out_of_range_are_refused_before_anything_is_written(options, tm
     with pytest.raises(OptionError):
         run(recipe, dataclasses.replace(recipe.smoke(), **options), tmp_path)
     assert not list(tmp_path.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_command_in_the_result_makes_the_same_options(name):
+    from snn4.cli.run import _parse
+
+    recipe = get(name)
+    config = dataclasses.replace(
+        recipe.config(),
+        seed=4,
+        epochs=7,
+        hidden=(32, 16),
+        limit=100,
+        neuron=NeuronOptions(tau=3.5, learn_tau=True, v_reset=0.0, detach_reset=False, surrogate="triangle"),
+        train=TrainingOptions(clip_norm=None, autocast=True, ema=0.9, flip=True, optimiser="sgd"),
+    )
+    words = shlex.split(command_line(name, config))
+    assert words[:3] == ["snn4", "run", name]
+    assert _parse(recipe.config(), words[3:], name, recipe.title)[0] == config
 
 
 def test_an_unknown_recipe_names_the_nearest():

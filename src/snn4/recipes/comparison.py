@@ -21,7 +21,7 @@ from snn4.layers import MeanOverTime
 from snn4.objectives import cross_entropy
 from snn4.profiling import latency, profile
 from snn4.quantization import bits_for_steps, quantised_twin
-from snn4.recipes.options import NeuronOptions, TrainingOptions
+from snn4.recipes.options import NeuronOptions, TrainingOptions, command_line
 from snn4.recipes.snapshot import write_snapshot
 from snn4.training import Evaluation, Fitted, Task, environment, evaluate, fit, save_weights
 from snn4.view import write_report
@@ -201,7 +201,7 @@ def compare(
         "title": experiment.title,
         "seed": config.seed,
         "steps": config.steps,
-        "command": f"snn4 run {experiment.recipe} --seed {config.seed}",
+        "command": command_line(experiment.recipe, config),
         "data": {
             "name": dataset.name,
             **counts,

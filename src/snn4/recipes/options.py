@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Literal
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import torch
 
@@ -14,7 +15,7 @@ from snn4.neurons import LIF, euler, exponential
 from snn4.surrogates import ATan, FastSigmoid, Gaussian, MultiGaussian, Rectangle, Sigmoid, Surrogate, Triangle
 from snn4.training import FitConfig
 
-__all__ = ["NeuronOptions", "TrainingOptions"]
+__all__ = ["NeuronOptions", "TrainingOptions", "command_line"]
 
 _SURROGATES: dict[str, type[Surrogate]] = {
     s.__name__.lower(): s for s in (ATan, FastSigmoid, Gaussian, MultiGaussian, Rectangle, Sigmoid, Triangle)
@@ -100,3 +101,30 @@ class TrainingOptions:
         own = {f.name for f in dataclasses.fields(FitConfig)}
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in own}
         return FitConfig(epochs=epochs, **given)
+
+
+def command_line(recipe: str, config: Any) -> str:
+    """The command that makes this run again: the seed, and every option that is not the default.
+
+    Example:
+        >>> from snn4.recipes.digits import Config
+        >>> command_line("digits", Config(seed=2, hidden=(64,), neuron=NeuronOptions(tau=4.0, detach_reset=False)))
+        'snn4 run digits --seed 2 --hidden 64 --neuron.tau 4.0 --neuron.no-detach-reset'
+    """
+    words = ["--seed", str(config.seed), *_changed(config, type(config)(), "--")]
+    return shlex.join(["snn4", "run", recipe, *words])
+
+
+def _changed(options: Any, default: Any, prefix: str) -> Iterator[str]:
+    for field in dataclasses.fields(options):
+        name = field.name.replace("_", "-")
+        value, usual = getattr(options, field.name), getattr(default, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _changed(value, usual, f"{prefix}{name}.")
+        elif value == usual or field.name == "seed":
+            continue
+        elif isinstance(value, bool):
+            yield f"{prefix}{name}" if value else f"{prefix}no-{name}"
+        else:
+            values: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
+            yield from (f"{prefix}{name}", *map(str, values))
