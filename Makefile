@@ -29,8 +29,7 @@ help:
 	@echo
 	@echo 'PYTHON=...       the Python to use (now: $(PYTHON))'
 	@echo 'TORCH=...        the build of torch (now: $(TORCH))'
-	@echo 'TORCH_INDEX=...  the package index for torch alone; this one has builds for the CPU, ten times smaller:'
-	@echo '                 make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu'
+	@echo 'TORCH_INDEX=...  the package index for torch alone, for instance the one for CPU builds that pytorch.org names'
 	@echo 'JOBS=...         test processes at once (now: $(JOBS)); ARGS=... more for pytest'
 	@echo 'Another torch after the first install: make clean first.'
 

@@ -11,54 +11,85 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from snn4 import nn
-from snn4.core import (
-    CheckpointError,
-    DataFileError,
-    GraphError,
-    Learned,
-    MissingLibraryError,
-    NotFiniteError,
-    OptionError,
-    ShapeError,
-    Snn4Error,
-    StateError,
-    States,
-    StorageError,
-    state,
-)
-from snn4.core.papers import cite
-from snn4.through_time import BPTT, Neuron, Stream, checkpoint, explain, run, use_route
-
 if TYPE_CHECKING:
     from snn4 import (
         data,
         models,
         neurons,
+        nn,
         objectives,
         profiling,
         quantization,
+        recipes,
         surrogates,
         testing,
         through_time,
         training,
         view,
     )
+    from snn4.core.errors import (
+        CheckpointError,
+        DataFileError,
+        GraphError,
+        MissingLibraryError,
+        NotFiniteError,
+        OptionError,
+        ShapeError,
+        Snn4Error,
+        StateError,
+        StorageError,
+    )
+    from snn4.core.papers import cite
+    from snn4.core.quantity import Learned
+    from snn4.core.state import States, state
     from snn4.profiling import profile
+    from snn4.through_time import BPTT, Neuron, Stream, checkpoint, explain, run, use_route
 
 __version__ = "0.1.0"
 
-# found on first use, so that `import snn4` stays as light as torch allows
-_LAZY_PACKAGES = ("data", "models", "objectives", "profiling", "quantization", "testing", "training", "view", "recipes")
-_LAZY_NAMES = {"profile": "snn4.profiling"}
+# Every name is found on first use, so that the command line answers before torch is loaded.
+_HOMES = {
+    "snn4.core.papers": ("cite",),
+    "snn4.core.quantity": ("Learned",),
+    "snn4.core.state": ("States", "state"),
+    "snn4.profiling": ("profile",),
+    "snn4.through_time": ("BPTT", "Neuron", "Stream", "checkpoint", "explain", "run", "use_route"),
+}
+_NAMES = {name: home for home, names in _HOMES.items() for name in names}
+_PACKAGES = (
+    "data",
+    "models",
+    "neurons",
+    "nn",
+    "objectives",
+    "profiling",
+    "quantization",
+    "recipes",
+    "surrogates",
+    "testing",
+    "through_time",
+    "training",
+    "view",
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY_PACKAGES:
-        return importlib.import_module(f"snn4.{name}")
-    if name in _LAZY_NAMES:
-        return getattr(importlib.import_module(_LAZY_NAMES[name]), name)
-    raise AttributeError(f"module 'snn4' has no attribute {name!r}")
+    if name in _PACKAGES:
+        found = importlib.import_module(f"snn4.{name}")
+    elif name in _NAMES or name.endswith("Error"):
+        home = importlib.import_module(_NAMES.get(name, "snn4.core.errors"))
+        if not hasattr(home, name):
+            raise AttributeError(f"module 'snn4' has no attribute {name!r}")
+        found = getattr(home, name)
+    else:
+        raise AttributeError(f"module 'snn4' has no attribute {name!r}")
+    # from now on it is an ordinary attribute, which torch.compile can see as well
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 __all__ = [
@@ -88,6 +119,7 @@ __all__ = [
     "profile",
     "profiling",
     "quantization",
+    "recipes",
     "run",
     "state",
     "surrogates",

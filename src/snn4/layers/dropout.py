@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.errors import OptionError
@@ -49,19 +50,19 @@ class Dropout(Stateful):
         """The shape of a mask for one step `x`."""
         return tuple(x.shape)
 
-    def initial(self, x: Tensor) -> Any:
+    def initial(self, x: Float[Tensor, "B *features"]) -> Any:
         """A fresh mask. Shape of x: (B, *features)."""
         return self.State(torch.nn.functional.dropout(x.new_ones(self.mask_shape(x)), self.p))
 
-    def template(self, x: Tensor) -> Any:
+    def template(self, x: Float[Tensor, "B *features"]) -> Any:
         """A mask of the same shape, without drawing."""
         return self.State(x.new_ones(self.mask_shape(x)))
 
-    def sequence(self, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def sequence(self, xs: Float[Tensor, "T B *features"], state: Any) -> tuple[Float[Tensor, "T B *features"], Any]:
         """The same mask at every step."""
         return xs * state.mask, state
 
-    def forward(self, xs: Tensor) -> Tensor:
+    def forward(self, xs: Float[Tensor, "T B *features"]) -> Float[Tensor, "T B *features"]:
         """Masked in training, unchanged in eval mode."""
         if self.training and self.p:
             return super().forward(xs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.checks import check_sequence
@@ -45,7 +46,7 @@ class Folded(torch.nn.Module):
         accepted = [n for n in self.features if x.ndim == 2 + n]
         check_sequence(type(self).__name__, x, accepted[0] if accepted else self.features[0])
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, x: Float[Tensor, "T B *features"], *args: Any, **kwargs: Any) -> Float[Tensor, "T B *out"]:
         """The layer at every step. Shape: (T, B, *features) -> (T, B, *features')."""
         self.check(x)
         return unfold(super().forward(fold(x), *args, **kwargs), *x.shape[:2])
@@ -79,7 +80,7 @@ class Fold(FoldsTime):
             )
         self.module = module
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "T B *features"]) -> Float[Tensor, "T B *out"]:
         """The module at every step."""
         check_sequence("Fold", x, floating=False)
         y: Tensor = self.module(fold(x))

@@ -11,6 +11,7 @@ Paper: [rueckauer2017conversion]
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.checks import check_sequence
@@ -38,7 +39,7 @@ class Hold(torch.nn.Module):
             raise OptionError(f"Hold got steps={steps!r}", "a whole number >= 1")
         self.steps = steps
 
-    def forward(self, xs: Tensor) -> Tensor:
+    def forward(self, xs: Float[Tensor, "T B *features"]) -> Float[Tensor, "S B *features"]:
         """x[0], x[0], ..., x[1], x[1], ..."""
         check_sequence("Hold", xs, floating=False)
         if self.steps == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.checks import check_sequence
@@ -23,7 +24,7 @@ __all__ = [
 class Linear(torch.nn.Linear):
     """torch.nn.Linear at every step. Shape: (T, B, *, in_features) -> (T, B, *, out_features)."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
+    def forward(self, input: Float[Tensor, "T B *other in"]) -> Float[Tensor, "T B *other out"]:  # noqa: A002  (torch's name)
         """The layer at every step."""
         check_sequence("Linear", input)
         return super().forward(input)

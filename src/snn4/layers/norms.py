@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import torch
@@ -28,6 +31,11 @@ __all__ = [
 _TORCH_CONVERSION: Any = torch.nn.SyncBatchNorm.convert_sync_batchnorm
 
 
+def _callers(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None and (frame := frame.f_back) is not None:
+        yield frame
+
+
 # the base of all of torch's batch norms
 AnyBatchNorm = torch.nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
 
@@ -42,9 +50,10 @@ class _FoldedBatchNorm(Folded):
         could notice. Its product would normalise (T, B, C, ...) over the wrong axis, silently where B equals C.
         """
         frame = inspect.currentframe()
-        caller = frame.f_back if frame is not None else None
-        converting = caller is not None and caller.f_code is _TORCH_CONVERSION.__func__.__code__
-        if caller is not None and converting and caller.f_locals.get("cls") is torch.nn.SyncBatchNorm:
+        conversion = _TORCH_CONVERSION.__func__.__code__
+        # a decorator may stand between the two
+        callers = itertools.islice(_callers(frame), 8)
+        if any(c.f_code is conversion and c.f_locals.get("cls") is torch.nn.SyncBatchNorm for c in callers):
             raise OptionError(
                 f"torch.nn.SyncBatchNorm.convert_sync_batchnorm met snn4.nn.{type(self).__name__}",
                 "snn4's conversion, which knows the time axis",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.checks import check_sequence
@@ -29,13 +30,13 @@ class MeanOverTime(Stateful):
 
     State = state("total", "count")
 
-    def initial(self, x: Tensor) -> Any:
+    def initial(self, x: Float[Tensor, "B *features"]) -> Any:
         """Nothing seen yet."""
         # in bfloat16 a sum would stop growing at 256 ones
         wide = torch.promote_types(x.dtype, torch.float32)
         return self.State(torch.zeros_like(x, dtype=wide), torch.zeros((), device=x.device, dtype=wide))
 
-    def sequence(self, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def sequence(self, xs: Float[Tensor, "T B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """Adds up, divides by the number of steps."""
         total, count = state.total + xs.sum(0, dtype=state.total.dtype), state.count + xs.shape[0]
         return (total / count).to(xs.dtype), self.State(total, count)
@@ -51,11 +52,11 @@ class MaxOverTime(Stateful):
 
     State = state("peak")
 
-    def initial(self, x: Tensor) -> Any:
+    def initial(self, x: Float[Tensor, "B *features"]) -> Any:
         """Nothing seen yet."""
         return self.State(torch.full_like(x, -torch.inf))
 
-    def sequence(self, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def sequence(self, xs: Float[Tensor, "T B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """The larger of what was seen and what comes."""
         peak = torch.maximum(state.peak, xs.amax(0))
         return peak, self.State(peak)
@@ -64,7 +65,7 @@ class MaxOverTime(Stateful):
 class LastStep(torch.nn.Module):
     """The last step. Shape: (T, B, *features) -> (B, *features)."""
 
-    def forward(self, xs: Tensor) -> Tensor:
+    def forward(self, xs: Float[Tensor, "T B *features"]) -> Float[Tensor, "B *features"]:
         """xs[-1]."""
         check_sequence("LastStep", xs)
         return xs[-1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.quantity import Value
@@ -77,7 +78,7 @@ class CubaLIF(SpikingNeuron):
         """What is left of the current after one step."""
         return self.decay.beta(self.tau_syn, self.dt)
 
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """i = alpha i + x, v = beta v + i, then fire."""
         beta = self.beta
         i = self.alpha * state.i + x

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.quantity import Value
@@ -48,12 +49,12 @@ class IF(SpikingNeuron):
     ) -> None:
         super().__init__(v_threshold, v_reset, surrogate, detach_reset=detach_reset)
 
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """v = v + x, then fire."""
         s, v = self.fire(state.v + x)
         return s, self.State(v)
 
-    def transfer(self, mean_x: Tensor) -> Tensor:
+    def transfer(self, mean_x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """Soft reset: x / v_threshold, between 0 and 1 spike a step. Shape: any, kept."""
         if self.v_reset is not None:
             return super().transfer(mean_x)

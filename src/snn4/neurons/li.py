@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.quantity import Value
@@ -51,7 +52,7 @@ class LI(Neuron):
         """What is left of the membrane after one step."""
         return self.decay.beta(self.tau, self.dt)
 
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """v = beta v + x."""
         beta = self.beta
         v = beta * state.v + ((1 - beta) * x if self.decay_input else x)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.quantity import Learned, Value
@@ -70,7 +71,7 @@ class LIF(SpikingNeuron):
         """What is left of the membrane after one step."""
         return self.decay.beta(self.tau, self.dt)
 
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """v = beta v + x, then fire."""
         beta = self.beta
         if self.decay_input:

@@ -7,6 +7,7 @@ import copy
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.errors import OptionError
@@ -54,10 +55,10 @@ class SpikingNeuron(Neuron):
         self.detach_reset = detach_reset
 
     @abc.abstractmethod
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """Charge the membrane with `x`, then `fire`."""
 
-    def fire(self, v: Tensor) -> tuple[Tensor, Tensor]:
+    def fire(self, v: Float[Tensor, "*any"]) -> tuple[Float[Tensor, "*any"], Float[Tensor, "*any"]]:
         """Spikes, and the membrane after its reset. Shape: any, kept."""
         s = self.surrogate(v - self.v_threshold)
         r = s.detach() if self.detach_reset else s
@@ -66,7 +67,7 @@ class SpikingNeuron(Neuron):
         # as a choice, not v - r (v - v_reset): the membrane is then exactly v_reset after a spike
         return s, v * (1 - r) + r * self.v_reset
 
-    def initial(self, x: Tensor) -> Any:
+    def initial(self, x: Float[Tensor, "B *features"]) -> Any:
         """The membrane at its resting potential, everything else at zero. Shape of x: (B, *features)."""
         zeros = super().initial(x)
         return zeros._replace(v=torch.full_like(x, self.v_reset)) if self.v_reset else zeros

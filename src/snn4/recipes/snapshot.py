@@ -92,8 +92,11 @@ def _activity(net: torch.nn.Module, xs: Tensor) -> dict[str, Tensor]:
         if threshold.ndim:
             threshold = threshold.expand(distances[0].shape).flatten()
         raster = arrays[f"raster/{path}"]
-        # the most active neurons among those of the raster, in their order
-        chosen = raster.sum(0, dtype=torch.int64).argsort(descending=True, stable=True)[:_TRACES].sort().values
+        # from the busiest to the quietest of the raster's neurons that fire at all, at even distances
+        busy = raster.sum(0, dtype=torch.int64)
+        ordered = busy.argsort(descending=True, stable=True)[: max(_TRACES, int((busy > 0).sum()))]
+        places = torch.linspace(0, len(ordered) - 1, min(_TRACES, len(ordered))).round().long()
+        chosen = ordered[places].sort().values
         own = threshold if threshold.ndim == 0 else threshold[chosen]
         arrays[f"membrane/{path}"] = above[:, chosen] + own
         arrays[f"threshold/{path}"] = own

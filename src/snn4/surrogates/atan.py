@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.quantity import POSITIVE, Value
@@ -35,12 +36,12 @@ class ATan(Surrogate):
         super().__init__()
         self.quantity("alpha", alpha, POSITIVE)
 
-    def derivative(self, x: Tensor) -> Tensor:
+    def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """(alpha / 2) / (1 + (pi alpha x / 2)^2)."""
         z = (math.pi / 2 * self.alpha) * x
         return (self.alpha / 2) / (1 + z * z)
 
-    def primitive(self, x: Tensor) -> Tensor:
+    def primitive(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """atan(pi alpha x / 2) / pi + 1/2."""
         return torch.atan((math.pi / 2 * self.alpha) * x) / math.pi + 0.5
 

@@ -9,6 +9,7 @@ Paper: [zenke2018superspike]
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.quantity import POSITIVE, Value
@@ -35,12 +36,12 @@ class FastSigmoid(Surrogate):
         super().__init__()
         self.quantity("slope", slope, POSITIVE)
 
-    def derivative(self, x: Tensor) -> Tensor:
+    def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """1 / (1 + slope |x|)^2."""
         z = 1 + self.slope * x.abs()
         return 1 / (z * z)
 
-    def primitive(self, x: Tensor) -> Tensor:
+    def primitive(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """x / (1 + slope |x|)."""
         return x / (1 + self.slope * x.abs())
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.quantity import POSITIVE, Value
@@ -46,11 +47,11 @@ class Gaussian(Surrogate):
         super().__init__()
         self.quantity("sigma", sigma, POSITIVE)
 
-    def derivative(self, x: Tensor) -> Tensor:
+    def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """N(x; 0, sigma)."""
         return density(x, 0.0, self.sigma)
 
-    def primitive(self, x: Tensor) -> Tensor:
+    def primitive(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """(1 + erf(x / (sigma sqrt 2))) / 2."""
         return cumulative(x, 0.0, self.sigma)
 

@@ -7,6 +7,7 @@ Paper: [yin2021srnn]
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.errors import OptionError
@@ -47,12 +48,12 @@ class MultiGaussian(Surrogate):
     def _mix(self, middle: Tensor, right: Tensor, left: Tensor) -> Tensor:
         return self.gamma * ((1 + self.height) * middle - self.height * right - self.height * left)
 
-    def derivative(self, x: Tensor) -> Tensor:
+    def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """gamma [(1 + h) N(x; 0, sigma) - h N(x; sigma, s sigma) - h N(x; -sigma, s sigma)]."""
         wide = self.spread * self.sigma
         return self._mix(density(x, 0.0, self.sigma), density(x, self.sigma, wide), density(x, -self.sigma, wide))
 
-    def primitive(self, x: Tensor) -> Tensor:
+    def primitive(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """The same mixture of cumulative normal distributions."""
         wide = self.spread * self.sigma
         return self._mix(

@@ -8,6 +8,7 @@ Differs from the paper: `width` is the whole window here; the authors' code writ
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.quantity import POSITIVE, Value
@@ -34,11 +35,11 @@ class Rectangle(Surrogate):
         super().__init__()
         self.quantity("width", width, POSITIVE)
 
-    def derivative(self, x: Tensor) -> Tensor:
+    def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """1 / width inside the window."""
         return (x.abs() < self.width / 2).to(x.dtype) / self.width
 
-    def primitive(self, x: Tensor) -> Tensor:
+    def primitive(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """x / width + 1/2, clipped."""
         return (x / self.width + 0.5).clamp(0, 1)
 

@@ -8,6 +8,7 @@ Paper: [neftci2019surrogate]
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.quantity import POSITIVE, Value
@@ -33,12 +34,12 @@ class Sigmoid(Surrogate):
         super().__init__()
         self.quantity("alpha", alpha, POSITIVE)
 
-    def derivative(self, x: Tensor) -> Tensor:
+    def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """alpha sigma(alpha x) (1 - sigma(alpha x))."""
         y = torch.sigmoid(self.alpha * x)
         return self.alpha * (y * (1 - y))
 
-    def primitive(self, x: Tensor) -> Tensor:
+    def primitive(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """sigma(alpha x)."""
         return torch.sigmoid(self.alpha * x)
 

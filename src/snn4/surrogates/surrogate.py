@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.quantity import Quantified
@@ -54,11 +55,11 @@ class Surrogate(Quantified, abc.ABC):
     """
 
     @abc.abstractmethod
-    def derivative(self, x: Tensor) -> Tensor:
+    def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """psi(x), elementwise, what stands for the derivative of the step. Shape: any, kept."""
 
     @abc.abstractmethod
-    def primitive(self, x: Tensor) -> Tensor:
+    def primitive(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """Psi(x), with Psi' = psi: the smooth function that the backward pass follows. Shape: any, kept."""
 
     @property
@@ -66,7 +67,7 @@ class Surrogate(Quantified, abc.ABC):
     def area(self) -> float | Tensor:
         """The integral of psi over the real line; 1 where it stands for a step of height 1."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """Spikes, 0 or 1. Shape: any, kept."""
         if any(self.is_learned(name) for name in self.quantities):
             # autograd through Psi gives the gradient of x and of the scale; Psi - Psi is exactly 0 in the forward pass

@@ -9,6 +9,7 @@ Paper: [esser2016truenorth]
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.quantity import POSITIVE, Value
@@ -34,11 +35,11 @@ class Triangle(Surrogate):
         super().__init__()
         self.quantity("width", width, POSITIVE)
 
-    def derivative(self, x: Tensor) -> Tensor:
+    def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """max(0, width - |x|) / width^2."""
         return torch.relu(self.width - x.abs()) / (self.width * self.width)
 
-    def primitive(self, x: Tensor) -> Tensor:
+    def primitive(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """1/2 + u - u |u| / 2."""
         u = (x / self.width).clamp(-1, 1)
         return 0.5 + u - 0.5 * u * u.abs()

@@ -16,6 +16,7 @@ import abc
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.through_time.routes import BPTT, Route
@@ -47,21 +48,21 @@ class Neuron(Stateful):
         self.route: Route = BPTT()
 
     @abc.abstractmethod
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *out"], Any]:
         """One step of time: output and new state. It must not change its arguments.
 
         Shape: x (B, *features); state as `initial` gives it; output (B, *).
         """
 
-    def initial(self, x: Tensor) -> Any:
+    def initial(self, x: Float[Tensor, "B *features"]) -> Any:
         """At rest: zero in every field, shaped like `x`. Shape of x: (B, *features)."""
         return self.State(*(torch.zeros_like(x) for _ in self.State._fields))
 
-    def sequence(self, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def sequence(self, xs: Float[Tensor, "T B *features"], state: Any) -> tuple[Float[Tensor, "T B *out"], Any]:
         """All steps, along the neuron's route. Shape: xs (T, B, *features), outputs (T, B, *)."""
         return self.route.through(self, xs, state)
 
-    def transfer(self, mean_x: Tensor) -> Tensor:
+    def transfer(self, mean_x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """The output rate, in spikes a step, that a constant input settles to. Shape: any, kept.
 
         Raises:
@@ -69,7 +70,7 @@ class Neuron(Stateful):
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed-form rate")
 
-    def forward(self, xs: Tensor) -> Tensor:
+    def forward(self, xs: Float[Tensor, "T B *features"]) -> Float[Tensor, "T B *out"]:
         """Outputs over the whole sequence; the state is kept in float32 under autocast.
 
         Shape: (T, B, *features) -> (T, B, *).

@@ -6,7 +6,7 @@ computes must agree with the loop over the neuron's own `step`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Kernel", "choose", "register", "registered", "unregister"]
 
 
+@runtime_checkable
 class Kernel(Protocol):
     """An implementation of a neuron over a sequence."""
 

@@ -6,7 +6,7 @@ snn4.use_route(net, BPTT(truncate=20))
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ __all__ = ["BPTT", "Route", "use_route"]
 Net = TypeVar("Net", bound=torch.nn.Module)
 
 
+@runtime_checkable
 class Route(Protocol):
     """A way to run a neuron over a sequence whose forward equals BPTT's and whose gradient is the route's own."""
 
@@ -67,7 +68,7 @@ def use_route(net: Net, route: Route) -> Net:
     A setting, like `requires_grad_`: it is kept in the neurons and copied with them.
 
     Raises:
-        OptionError: the network has no neuron.
+        OptionError: the network has no neuron, or `route` is none.
 
     Example:
         >>> from snn4 import nn
@@ -77,6 +78,8 @@ def use_route(net: Net, route: Route) -> Net:
     """
     from snn4.through_time.neuron import Neuron
 
+    if not isinstance(route, Route):
+        raise OptionError(f"use_route got {route!r}", "a route", "Write use_route(net, snn4.BPTT(truncate=20)).")
     neurons = [module for module in net.modules() if isinstance(module, Neuron)]
     if not neurons:
         raise OptionError(f"{type(net).__name__} has no neuron", "a network with at least one", "Add nn.LIF() to it.")

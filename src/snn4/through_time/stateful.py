@@ -10,6 +10,7 @@ import abc
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.checks import check_sequence
@@ -33,15 +34,15 @@ class Stateful(Quantified, abc.ABC):
     unchunkable_reason: str = ""
 
     @abc.abstractmethod
-    def initial(self, x: Tensor) -> Any:
+    def initial(self, x: Float[Tensor, "B *features"]) -> Any:
         """The state at rest, for inputs like `x`. Shape of x: (B, *features), one step."""
 
-    def template(self, x: Tensor) -> Any:
+    def template(self, x: Float[Tensor, "B *features"]) -> Any:
         """A state with the shapes that `initial(x)` has; where drawing one has a cost, without it."""
         return self.initial(x)
 
     @abc.abstractmethod
-    def sequence(self, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def sequence(self, xs: Float[Tensor, "T B *features"], state: Any) -> tuple[Float[Tensor, "*out"], Any]:
         """Outputs and last state, from a sequence and a first state. Shape of xs: (T, B, *features)."""
 
     def check(self, xs: Tensor) -> None:
@@ -53,7 +54,7 @@ class Stateful(Quantified, abc.ABC):
         check_sequence(type(self).__name__, xs)
         self.check_quantities(xs.shape[2:])
 
-    def forward(self, xs: Tensor) -> Tensor:
+    def forward(self, xs: Float[Tensor, "T B *features"]) -> Float[Tensor, "*out"]:
         """Outputs over the whole sequence, from rest, or from the state that `run` carries.
 
         Shape: (T, B, *features) -> (T, B, *).

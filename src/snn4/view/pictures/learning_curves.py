@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snn4.core.errors import OptionError, ShapeError
+from snn4.core.optional import need
 from snn4.view.pictures.canvas import GREY, LOOKS, Look, axes_or_new, legend, polish
 from snn4.view.pictures.fonts import shorten
 
@@ -71,6 +72,7 @@ def learning_curves(
         )
     up = "accuracy (%)" if measure == "accuracy" else "loss"
     polish(ax, title if title is not None else f"{measure.capitalize()} by epoch", "epoch", up)
+    ax.xaxis.set_major_locator(need("matplotlib.ticker", "to draw pictures").MaxNLocator(integer=True))
     legend(ax)
     return ax
 

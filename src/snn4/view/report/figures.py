@@ -276,7 +276,7 @@ def _membrane(context: Context) -> Drawn | None:
             threshold=None if level is None else level.reshape(-1)[k if level.size > 1 else 0],
             spikes=None if fired is None else fired.reshape(len(fired), -1)[:, k],
             ax=ax,
-            title=f"Layer {name}, neuron {k}",
+            title=f"Layer {name}, example {k + 1}",
         )
         # the caption names the marks, and outer labels serve all panels
         legend = ax.get_legend()

@@ -41,11 +41,11 @@ def _cell(context: Context, key: str, measure: _Measure) -> Html | str:
     model = context.run.models.get(key)
     if model is None:
         return element("span", names.not_run, class_="none")
+    if measure.spiking and key != "snn":
+        return names.not_applicable
     made = measure.cell(model)
     if made is not None:
         return made
-    if measure.spiking and key != "snn":
-        return names.not_applicable
     return element("span", names.not_recorded, class_="none")
 
 

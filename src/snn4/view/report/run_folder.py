@@ -88,6 +88,7 @@ class Model:
     saturated: Mapping[str, float] = field(default_factory=dict[str, float])
     accuracy_by_step: tuple[float, ...] = ()
     layers: tuple[Mapping[str, str | float], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -288,6 +289,7 @@ def _model(key: str, fields: _Fields) -> Model:
         saturated=fields.numbers("saturated_share"),
         accuracy_by_step=fields.series("accuracy_by_step"),
         layers=tuple(_scalars(row) for row in _list(fields.values.get("layers")) if isinstance(row, dict)),
+        notes=tuple(note for note in _list(fields.values.get("notes")) if isinstance(note, str)),
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from snn4.view import units
 from snn4.view.report import judge
 from snn4.view.report.context import Context
 from snn4.view.report.figures import early_step
 from snn4.view.report.html import Html, data, element, join, listing, table
-from snn4.view.report.run_folder import MODELS, Gap, Model
+from snn4.view.report.run_folder import MODELS, EnergyModel, Gap, Model
 
 __all__ = ["assumptions", "compared", "data_used", "gaps", "glossary", "limits", "next_steps", "reproduce"]
 
@@ -29,6 +29,10 @@ _RECIPE = (
     "clip_norm",
     "patience",
     "ema",
+    "dropout",
+    "label_smoothing",
+    "shift",
+    "flip",
 )
 
 
@@ -129,22 +133,37 @@ def assumptions(context: Context) -> Html:
     kinds = {True: texts.memory, False: texts.compute, None: context.texts.names.not_recorded}
     rows = [(name, [kinds[m.memory], *(pj(run.models.get(key), name) for key in MODELS)]) for name, m in models.items()]
     header = [texts.model, texts.kind, *(context.name(key) for key in MODELS)]
-    spelt = [
-        join([element("dt", element("code", name)), element("dd", m.assumes)])
-        for name, m in models.items()
-        if m.assumes
-    ]
     return join(
         [
             element("p", texts.intro),
             notes,
             table(texts.caption, header, rows, class_="models"),
             _vocabulary(context, list(models)),
-            element("h3", texts.assumes) if spelt else None,
-            _paragraph(texts.language_note or None) if spelt else None,
-            element("dl", *spelt, class_="fine") if spelt else None,
+            _spelt_out(context, models.values()),
+            _notes(context),
         ]
     )
+
+
+def _spelt_out(context: Context, models: Iterable[EnergyModel]) -> Html | None:
+    """The models' own words, folded away: they are long, and the vocabulary says the same in short."""
+    texts = context.texts.assumptions
+    entries = [join([element("dt", element("code", m.name)), element("dd", m.assumes)]) for m in models if m.assumes]
+    if not entries:
+        return None
+    return element(
+        "details",
+        element("summary", texts.assumes),
+        _paragraph(texts.language_note or None),
+        element("dl", *entries, class_="fine"),
+        class_="paper",
+    )
+
+
+def _notes(context: Context) -> Html | None:
+    """What the profiler left out or assumed."""
+    notes = [f"{context.name(model)}: {note}" for model in context.run.models.values() for note in model.notes]
+    return join([element("h3", context.texts.assumptions.notes), listing(notes)]) if notes else None
 
 
 def _vocabulary(context: Context, names: list[str]) -> Html | None:
@@ -277,7 +296,11 @@ def _pairs(caption: str, name: str, value: str, pairs: Mapping[str, str]) -> Htm
 
 
 def _folded(title: str, name: str, value: str, pairs: Mapping[str, str]) -> Html | None:
-    return element("details", element("summary", title), _pairs(title, name, value, pairs)) if pairs else None
+    return (
+        element("details", element("summary", title), _pairs(title, name, value, pairs), class_="paper")
+        if pairs
+        else None
+    )
 
 
 def _number(value: float | None) -> str:

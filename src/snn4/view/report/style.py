@@ -74,5 +74,7 @@ dd{margin-bottom:.6rem}header,nav,main,footer{padding-left:.7rem;padding-right:.
 --good-bg:#fff;--bad-bg:#fff;--open-bg:#fff;--good:#000;--bad:#000;--open:#000}html{font-size:10.5pt}nav{display:none}
 section{border:0;padding:0;margin-bottom:1.2rem}header,main,footer{max-width:none;padding:0}.tag{border:1px solid #888}
 figure,.card,tr,.trust,dt,dd{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible}
-figure img:not(.photo){filter:none}}
+figure img:not(.photo){filter:none}
+.paper::details-content{content-visibility:visible;block-size:auto}caption,thead{break-after:avoid}
+summary{color:#000}}
 """

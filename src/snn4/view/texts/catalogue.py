@@ -257,6 +257,7 @@ class Assumptions:
     language_note: str
     vocabulary: str
     words: tuple[tuple[str, str], ...]
+    notes: str
     none: str
 
 

@@ -298,6 +298,7 @@ ENGLISH = Texts(
             ("no reuse", "Weights are read anew for every use, in dense and sparse layers alike."),
             ("full reuse", "Each weight is read at most once a sample, which favours the SNN."),
         ),
+        notes="Notes of the profiler",
         none="The run recorded no energy model by name.",
     ),
     limits=Limits(
