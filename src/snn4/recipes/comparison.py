@@ -6,8 +6,9 @@ chooses the epoch; the test split is read once, at the very end, after all three
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -162,62 +163,80 @@ def compare(
     Returns:
         What result.json holds.
     """
-    options: dict[str, Any] = dataclasses.asdict(config)  # pyright: ignore[reportArgumentType, reportCallIssue]
     networks = make_networks(experiment, config)
     fit_config = config.train.fit_config(config.epochs)
     dataset = load(experiment.data, data, download=download)
-    if not resume:
-        write_json(
-            out / "config.json",
-            {"schema": SCHEMA, "recipe": experiment.recipe, "config": options},
-        )
-        write_json(out / "environment.json", environment())
     train, val = hold_out(_limited(dataset.train, config), experiment.validation, config.seed)
     task = make_task(dataset, config.train)
-    fitted: dict[str, Fitted] = {}
-    for name, net in networks.items():
-        fitted[name] = fit(
-            net, task, train, val, fit_config, seed=config.seed, folder=out, name=name, progress=progress
-        )
-        save_weights(net, out / FILES[name], {"recipe": experiment.recipe, "model": name, "seed": config.seed})
-    models: dict[str, dict[str, Any]] = {}
-    tested: dict[str, Evaluation] = {}
-    for name, net in networks.items():
-        tested[name] = evaluate(net, task, dataset.test, seed=config.seed)
-        models[name] = {
-            "architecture": experiment.architecture,
-            **measure(name, net, task, dataset, config),
-            "test_accuracy": tested[name].accuracy,
-            "val_accuracy": fitted[name].val_accuracy,
-            "train_seconds": fitted[name].seconds,
-            "epochs": fitted[name].epochs_run,
-            "best_epoch": fitted[name].best_epoch,
+    options: dict[str, Any] = dataclasses.asdict(config)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    with _threads(config.train.threads):
+        if not resume:
+            write_json(out / "config.json", {"schema": SCHEMA, "recipe": experiment.recipe, "config": options})
+            write_json(out / "environment.json", environment())
+        fitted: dict[str, Fitted] = {}
+        for name, net in networks.items():
+            fitted[name] = fit(
+                net,
+                task,
+                train,
+                val,
+                fit_config,
+                seed=config.seed,
+                folder=out,
+                name=name,
+                identity={"recipe": experiment.recipe, "options": options},
+                progress=progress,
+            )
+            save_weights(net, out / FILES[name], {"recipe": experiment.recipe, "model": name, "seed": config.seed})
+        # only now the test split is looked at
+        tested = {name: evaluate(net, task, dataset.test, seed=config.seed) for name, net in networks.items()}
+        models = {
+            name: _model(experiment, fitted[name], tested[name]) | measure(name, net, task, dataset, config)
+            for name, net in networks.items()
         }
-    models["snn"]["accuracy_by_step"] = tested["snn"].accuracy_by_step
-    counts = {"train": len(train), "validation": len(val), "test": len(dataset.test)}
-    result = {
-        "schema": SCHEMA,
-        "recipe": experiment.recipe,
-        "title": experiment.title,
-        "seed": config.seed,
-        "steps": config.steps,
-        "command": command_line(experiment.recipe, config),
-        "data": {
-            "name": dataset.name,
-            **counts,
-            "classes": list(dataset.classes),
-            "licence": dataset.licence,
-            "about": dataset.about,
-        },
-        **models,
-        "expected": dict(experiment.expected) or None,
-        "environment": environment(),
-    }
-    sample = dataset.test.take(torch.arange(1))
-    write_snapshot(out, networks, task, sample, {name: e.confusion for name, e in tested.items()})
+        models["snn"]["accuracy_by_step"] = tested["snn"].accuracy_by_step
+        result = {
+            "schema": SCHEMA,
+            "recipe": experiment.recipe,
+            "title": experiment.title,
+            "seed": config.seed,
+            "steps": config.steps,
+            "command": command_line(experiment.recipe, config),
+            "data": _about(dataset, train, val),
+            **models,
+            "expected": dict(experiment.expected) or None,
+            "environment": environment(),
+        }
+    confusion = {name: evaluation.confusion for name, evaluation in tested.items()}
+    write_snapshot(out, networks, task, dataset.test.take([0]), confusion)
     write_json(out / "result.json", result)
     write_report(out, lang=lang)
     return result
+
+
+def _model(experiment: Experiment, fitted: Fitted, tested: Evaluation) -> dict[str, Any]:
+    """How well a network does, and what its training took."""
+    return {
+        "architecture": experiment.architecture,
+        "test_accuracy": tested.accuracy,
+        "val_accuracy": fitted.val_accuracy,
+        "train_seconds": fitted.seconds,
+        "epochs": fitted.epochs_run,
+        "best_epoch": fitted.best_epoch,
+    }
+
+
+def _about(dataset: DataSet, train: Split, val: Split) -> dict[str, Any]:
+    """What a reader must know of the data."""
+    return {
+        "name": dataset.name,
+        "train": len(train),
+        "validation": len(val),
+        "test": len(dataset.test),
+        "classes": list(dataset.classes),
+        "licence": dataset.licence,
+        "about": dataset.about,
+    }
 
 
 def measure(name: str, net: torch.nn.Module, task: Task, dataset: DataSet, config: ImageConfig) -> dict[str, Any]:
@@ -227,6 +246,20 @@ def measure(name: str, net: torch.nn.Module, task: Task, dataset: DataSet, confi
     steps = config.steps if name == "snn" else 1
     measured = {**profile(net, xs, batch_size=128).to_dict(), **latency(net, xs).to_dict()}
     return measured | {"steps": steps}
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Let torch use so many CPU threads for a while."""
+    if count is not None and count < 1:
+        raise OptionError(f"--train.threads got {count}", "a whole number >= 1, or None for torch's own choice")
+    before = torch.get_num_threads()
+    try:
+        if count is not None:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _limited(split: Split, config: ImageConfig) -> Split:

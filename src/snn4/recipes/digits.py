@@ -37,7 +37,9 @@ class Config:
     """Use only so many training samples."""
     neuron: NeuronOptions = dataclasses.field(default_factory=NeuronOptions)
     train: TrainingOptions = dataclasses.field(
-        default_factory=lambda: TrainingOptions(batch_size=64, learning_rate=3e-3, weight_decay=0.05, shift=1)
+        default_factory=lambda: TrainingOptions(
+            batch_size=64, learning_rate=3e-3, weight_decay=0.05, ema=0.98, shift=1, threads=1
+        )
     )
 
     @classmethod

@@ -95,6 +95,8 @@ class TrainingOptions:
     """Move training images by up to so many pixels."""
     flip: bool = False
     """Mirror half of the training images."""
+    threads: int | None = None
+    """CPU threads of torch; None leaves its own choice. Small networks are fastest with 1."""
 
     def fit_config(self, epochs: int) -> FitConfig:
         """As the training loop takes it."""
