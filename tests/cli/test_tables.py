@@ -69,7 +69,7 @@ def test_cite_prints_each_entry_once(snn4):
     answer = snn4("cite plif ATan fang2021plif")
     assert answer.code == 0, answer.err
     assert answer.out.count("@") == 1
-    assert answer.out.startswith("@article{fang2021plif,")
+    assert answer.out.startswith("@inproceedings{fang2021plif,")
 
 
 def test_cite_of_a_data_set(snn4):

@@ -25,8 +25,14 @@ def test_what_is_not_there_is_told_with_its_command():
 
 @pytest.mark.parametrize(
     ("library", "extra"),
-    [("safetensors", "files"), ("matplotlib.pyplot", "view"), ("rich.table", "cli"), ("tyro", "cli"),
-     ("sklearn.datasets", "data"), ("sklearn.linear_model", "data")],
+    [
+        ("safetensors", "files"),
+        ("matplotlib.pyplot", "view"),
+        ("rich.table", "cli"),
+        ("tyro", "cli"),
+        ("sklearn.datasets", "data"),
+        ("sklearn.linear_model", "data"),
+    ],
 )
 def test_a_library_of_ours_names_its_extra(monkeypatch, library, extra):
     # None in sys.modules makes an import fail

@@ -56,8 +56,13 @@ def test_a_parameter_is_kept_as_it_is():
 
 @pytest.mark.parametrize(
     ("value", "shape"),
-    [(Learned(2.0), ()), (Learned(2.0, (3, 1)), (3, 1)), (Learned(torch.tensor([1.0, 2.0])), (2,)),
-     (Learned(torch.tensor([1.0, 2.0]), (3, 2)), (3, 2)), (Learned(torch.tensor([[1.0], [2.0]]), (2, 4)), (2, 4))],
+    [
+        (Learned(2.0), ()),
+        (Learned(2.0, (3, 1)), (3, 1)),
+        (Learned(torch.tensor([1.0, 2.0])), (2,)),
+        (Learned(torch.tensor([1.0, 2.0]), (3, 2)), (3, 2)),
+        (Learned(torch.tensor([[1.0], [2.0]]), (2, 4)), (2, 4)),
+    ],
 )
 def test_learned_starts_where_it_is_told(value, shape):
     holder = Holder(value, POSITIVE)
@@ -113,8 +118,19 @@ def test_the_gradient_of_a_learned_number():
 
 @pytest.mark.parametrize(
     "value",
-    [NAN, INF, -INF, -1.0, torch.tensor([1.0, -1.0]), torch.tensor([1.0, NAN]), Learned(-1.0), Learned(NAN),
-     Learned(torch.tensor([2.0, 0.0])), torch.ones(0), Learned(torch.ones(0))],
+    [
+        NAN,
+        INF,
+        -INF,
+        -1.0,
+        torch.tensor([1.0, -1.0]),
+        torch.tensor([1.0, NAN]),
+        Learned(-1.0),
+        Learned(NAN),
+        Learned(torch.tensor([2.0, 0.0])),
+        torch.ones(0),
+        Learned(torch.ones(0)),
+    ],
 )
 def test_a_value_outside_the_domain_is_refused(value):
     with pytest.raises(OptionError, match="Holder got k="):

@@ -140,7 +140,8 @@ TIMELESS = [(name, case) for name, case in CASES if len(case[2]) - 1 not in AMBI
 
 def test_few_layers_are_ambiguous():
     assert {name for name, _ in TIMELESS} >= set(LAYERS) - {"Flatten", "RMSNorm", "GroupNorm", "PReLU"} - {
-        "SyncBatchNorm", "Upsample"
+        "SyncBatchNorm",
+        "Upsample",
     }
 
 

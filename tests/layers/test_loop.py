@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from snn4 import ShapeError, Stream, nn, run, surrogates
+from snn4 import ShapeError, StateError, Stream, nn, run, surrogates
 from snn4.neurons import LIF
 
 T, B, N = 6, 3, 4
@@ -276,6 +276,15 @@ def test_a_stream_through_a_loop():
     net, x = strong(two_layers()), draw(T, B, N)
     stream = Stream(net)
     assert torch.equal(torch.cat([stream(chunk) for chunk in x.split(1)]), net(x))
+
+
+def test_the_state_of_a_loop_has_the_batch_first():
+    net, x = strong(two_layers()), draw(T, B, N)
+    _, state = run(net, x[:3])
+    assert all(len(field) == B for entry in state.values() for field in entry)
+    assert torch.equal(run(net, x[3:, 1:], state.select(slice(1, None)))[0], net(x)[3:, 1:])
+    with pytest.raises(StateError, match="The batch changed"):
+        run(net, x[3:, 1:], state)
 
 
 def test_feedback_of_another_size_is_told():

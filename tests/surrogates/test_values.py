@@ -48,8 +48,15 @@ def test_the_derivative_is_the_published_one(surrogate, formula):
 @pytest.mark.parametrize(
     ("surrogate", "peak"),
     # the last is .5 (1.15 .797885 - .3 .132981 e^(-1/72))
-    [(Sigmoid(4.0), 1.0), (ATan(2.0), 1.0), (Triangle(2.0), 0.5), (Rectangle(0.5), 2.0), (FastSigmoid(25.0), 1.0),
-     (Gaussian(0.5), 0.797884560802865), (MultiGaussian(), 0.4391116)],
+    [
+        (Sigmoid(4.0), 1.0),
+        (ATan(2.0), 1.0),
+        (Triangle(2.0), 0.5),
+        (Rectangle(0.5), 2.0),
+        (FastSigmoid(25.0), 1.0),
+        (Gaussian(0.5), 0.797884560802865),
+        (MultiGaussian(), 0.4391116),
+    ],
     ids=lambda value: str(value)[:24],
 )
 def test_the_peak_lies_at_the_threshold(surrogate, peak):

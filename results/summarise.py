@@ -1,0 +1,151 @@
+"""Writes the tables of results from the result.json files beside it.
+
+python results/summarise.py            # rewrites results/README.md, README.md and README.ja.md between their marks
+python results/summarise.py --check    # exits with 1 if one of them would change
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+NETWORKS = ("snn", "ann", "ann_quantised")
+
+
+def runs(folder: Path) -> list[dict[str, Any]]:
+    """The results of one experiment, one a seed."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("seed*/result.json"))]
+
+
+def accuracy(values: list[float]) -> str:
+    """Mean and spread in percent; the spread is the sample standard deviation."""
+    percent = [100 * value for value in values]
+    if len(percent) == 1:
+        return f"{percent[0]:.2f}"
+    return f"{statistics.mean(percent):.2f} ± {statistics.stdev(percent):.2f}"
+
+
+def joules(results: list[dict[str, Any]], network: str, kind: str) -> str:
+    """From the lowest to the highest estimate of any seed, in nanojoules."""
+    low = min(r[network]["energy_pj"][kind][0] for r in results) / 1000
+    high = max(r[network]["energy_pj"][kind][1] for r in results) / 1000
+    return f"{low:,.3g} to {high:,.3g}"
+
+
+def row(folder: Path) -> str:
+    """One line of the short table."""
+    results = runs(folder)
+    first = results[0]
+    seeds = len(results)
+    cells = [
+        f"[{folder.name}](results/{folder.name})",
+        first["snn"]["architecture"],
+        str(first["steps"]),
+        str(seeds),
+        *(accuracy([r[network]["test_accuracy"] for r in results]) for network in NETWORKS),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def short_table(language: str) -> str:
+    """The table of the READMEs."""
+    header = {
+        "en": "| run | network | T | seeds | SNN, % | ANN, % | quantised ANN, % |",
+        "ja": "| 実行 | ネットワーク | T | シード数 | SNN、% | ANN、% | 量子化ANN、% |",
+    }[language]
+    return "\n".join([header, "|---|---|---|---|---|---|---|", *(row(folder) for folder in experiments())])
+
+
+def experiments() -> list[Path]:
+    """The folders that hold results."""
+    return sorted({path.parent.parent for path in HERE.glob("*/seed*/result.json")})
+
+
+def long_table(folder: Path) -> str:
+    """All that is worth a line, for one experiment."""
+    results = runs(folder)
+    lines = ["| | SNN | ANN | quantised ANN |", "|---|---|---|---|"]
+
+    def line(title: str, cell: Any) -> None:
+        lines.append(f"| {title} | {' | '.join(cell(network) for network in NETWORKS)} |")
+
+    def mean(key: str, form: str) -> Any:
+        return lambda network: format(statistics.mean(r[network][key] for r in results), form)
+
+    line("test accuracy, %", lambda n: accuracy([r[n]["test_accuracy"] for r in results]))
+    line("validation accuracy, %", lambda n: accuracy([r[n]["val_accuracy"] for r in results]))
+    line("parameters", mean("parameters", ",.0f"))
+    line("time steps", mean("steps", ".0f"))
+    line("effective MAC a sample", mean("macs_per_sample", ",.0f"))
+    line("effective AC a sample", mean("acs_per_sample", ",.0f"))
+    line("energy a sample, arithmetic alone, nJ", lambda n: joules(results, n, "compute"))
+    line("energy a sample, with memory access, nJ", lambda n: joules(results, n, "with_memory"))
+    line("latency on the machine of the run, ms", mean("latency_ms", ".3g"))
+    line("training on the machine of the run, s", mean("train_seconds", ".0f"))
+    spikes = statistics.mean(r["snn"]["spikes_per_sample"] for r in results)
+    rate = statistics.mean(r["snn"]["mean_firing_rate"] for r in results)
+    steps = range(1, results[0]["steps"] + 1)
+    over_time = [statistics.mean(r["snn"]["accuracy_by_step"][t - 1] for r in results) for t in steps]
+    commits = sorted({r["environment"]["commit"][:10] for r in results})
+    threads = sorted({r["environment"]["threads"] for r in results})
+    machine = results[0]["environment"]
+    return "\n".join(
+        [
+            f"## {folder.name}",
+            "",
+            f"{results[0]['title']}. {results[0]['snn']['architecture']}, T = {results[0]['steps']}, "
+            f"{results[0]['data']['train']:,} training, {results[0]['data']['validation']:,} validation and "
+            f"{results[0]['data']['test']:,} test samples.",
+            "",
+            "```console",
+            *(f"$ {r['command']}" for r in results),
+            "```",
+            "",
+            *lines,
+            "",
+            f"The SNN sends {spikes:,.0f} spikes a sample, {100 * rate:.1f} % of its neurons a step. Its test accuracy "
+            f"after 1, 2, ... {results[0]['steps']} steps: {', '.join(f'{100 * a:.2f}' for a in over_time)} %.",
+            "",
+            f"Commit {', '.join(commits)}; {machine['cpu']}, {machine['cores']} cores, "
+            f"threads {', '.join(map(str, threads))}; torch {machine['versions']['torch']}.",
+        ]
+    )
+
+
+def replaced(text: str, content: str) -> str:
+    """`text` with what stands between the marks replaced."""
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    return f"{before}{BEGIN}\n\n{content}\n\n{END}{after}"
+
+
+def wanted() -> dict[Path, str]:
+    """What each file should hold."""
+    root = HERE.parent
+    full = "\n\n".join(long_table(folder) for folder in experiments())
+    contents = {
+        HERE / "README.md": full,
+        root / "README.md": short_table("en"),
+        root / "README.ja.md": short_table("ja"),
+    }
+    return {path: replaced(path.read_text(encoding="utf-8"), content) for path, content in contents.items()}
+
+
+def main() -> int:
+    """Write, or check."""
+    stale = [path for path, text in wanted().items() if path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if "--check" in sys.argv:
+            sys.stderr.write(f"{path.relative_to(HERE.parent)} is not up to date: python results/summarise.py\n")
+        else:
+            path.write_text(wanted()[path], encoding="utf-8")
+    return int("--check" in sys.argv and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
