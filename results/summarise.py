@@ -34,7 +34,7 @@ def joules(results: list[dict[str, Any]], network: str, kind: str) -> str:
     """From the lowest to the highest estimate of any seed, in nanojoules."""
     low = min(r[network]["energy_pj"][kind][0] for r in results) / 1000
     high = max(r[network]["energy_pj"][kind][1] for r in results) / 1000
-    return f"{low:,.3g} to {high:,.3g}"
+    return " to ".join(f"{end:,.0f}" if end >= 100 else f"{end:.3g}" for end in (low, high))
 
 
 def row(folder: Path) -> str:
@@ -94,27 +94,21 @@ def long_table(folder: Path) -> str:
     commits = sorted({r["environment"]["commit"][:10] for r in results})
     threads = sorted({r["environment"]["threads"] for r in results})
     machine = results[0]["environment"]
-    return "\n".join(
-        [
-            f"## {folder.name}",
-            "",
-            f"{results[0]['title']}. {results[0]['snn']['architecture']}, T = {results[0]['steps']}, "
-            f"{results[0]['data']['train']:,} training, {results[0]['data']['validation']:,} validation and "
-            f"{results[0]['data']['test']:,} test samples.",
-            "",
-            "```console",
-            *(f"$ {r['command']}" for r in results),
-            "```",
-            "",
-            *lines,
-            "",
-            f"The SNN sends {spikes:,.0f} spikes a sample, {100 * rate:.1f} % of its neurons a step. Its test accuracy "
-            f"after 1, 2, ... {results[0]['steps']} steps: {', '.join(f'{100 * a:.2f}' for a in over_time)} %.",
-            "",
-            f"Commit {', '.join(commits)}; {machine['cpu']}, {machine['cores']} cores, "
-            f"threads {', '.join(map(str, threads))}; torch {machine['versions']['torch']}.",
-        ]
+    data = results[0]["data"]
+    about = (
+        f"{results[0]['title']}. {results[0]['snn']['architecture']}, T = {results[0]['steps']}, {data['train']:,} "
+        f"training, {data['validation']:,} validation and {data['test']:,} test samples."
     )
+    course = (
+        f"The SNN sends {spikes:,.0f} spikes a sample, {100 * rate:.1f} % of its neurons a step. Its test accuracy "
+        f"after 1, 2, ... {results[0]['steps']} steps: {', '.join(f'{100 * a:.2f}' for a in over_time)} %."
+    )
+    place = (
+        f"Commit {', '.join(commits)}; {machine['cpu']}, {machine['cores']} cores, "
+        f"threads {', '.join(map(str, threads))}; torch {machine['versions']['torch']}."
+    )
+    commands = ["```console", *(f"$ {r['command']}" for r in results), "```"]
+    return "\n".join([f"## {folder.name}", "", about, "", *commands, "", *lines, "", course, "", place])
 
 
 def replaced(text: str, content: str) -> str:
