@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from snn4.core.checks import check_sequence
-from snn4.core.errors import ShapeError
+from snn4.core.errors import ShapeError, StateError
 from snn4.core.state import state
 from snn4.through_time import Neuron, Stateful
 from snn4.through_time.run import stateful_paths
-from snn4.through_time.session import Session, current, opened
+from snn4.through_time.session import Session, at_rest, current, opened, ran
 
 __all__ = ["Loop", "Recurrent"]
 
@@ -67,19 +67,21 @@ class Loop(Stateful):
         """All steps."""
         check_sequence(type(self).__name__, xs)
         outer = current()
+        (at_rest if outer is None else ran)(self)
         key = "" if outer is None else outer.enter(self)
         paths = stateful_paths(self) if outer is None else outer.paths
         states: dict[str, Any] = {} if outer is None else dict(outer.incoming)
         last = self._first_feedback(xs[:1])
         if outer is not None and (carried := outer.incoming_of(key)) is not None:
-            last = carried if len(carried) > 1 else carried[0]
+            last = self._carried(key, carried, xs)
         outputs: list[Any] = []
         calls: dict[str, int] = {}
         for x in xs.split(1):
-            if self.feedback is None or last is None:
-                inputs, inner = x, Session(paths, states) if outer is None else outer.child(states)
-            else:
-                inner = Session(paths, states) if outer is None else outer.child(states)
+            # a copy, since a checkpoint in the body comes back to it when later steps have changed `states`
+            before = dict(states)
+            inner = Session(paths, before) if outer is None else outer.child(before)
+            inputs = x
+            if self.feedback is not None and last is not None:
                 with opened(inner):
                     back = self.feedback(last)
                 if back.shape != x.shape and self.combine is torch.add:
@@ -102,8 +104,22 @@ class Loop(Stateful):
             outer.calls.update(calls)
             if self.feedback is not None:
                 flat = cast("tuple[Tensor, ...]", last if isinstance(last, tuple) else (last,))
-                outer.outgoing[key] = _last(len(flat))(*flat)
+                # without the time axis: the batch comes first in every state
+                outer.outgoing[key] = _last(len(flat))(*(field[0] for field in flat))
         return _joined(outputs)
+
+    def _carried(self, key: str, outputs: tuple[Tensor, ...], xs: Tensor) -> Any:
+        """The output that an earlier run ended with, as a sequence of one step."""
+        last, *others = outputs
+        if others:
+            return tuple(output.unsqueeze(0) for output in outputs)
+        if last.shape[0] != xs.shape[1]:
+            raise StateError(
+                f"the state of {key!r} has last of shape {tuple(last.shape)}",
+                f"a batch of {xs.shape[1]}, for an input of shape {tuple(xs.shape)}",
+                "The batch changed; start again without a state (Stream.reset()), or pick items: state.select(i).",
+            )
+        return last.unsqueeze(0)
 
     def _first_feedback(self, x: Tensor) -> Tensor | None:
         """What stands for the output before the first step; None adds nothing."""

@@ -1,5 +1,7 @@
 """Floor 8: the laws that every member keeps, ours and yours.
 
+A neuron or a surrogate of yours is judged as ours are:
+
     class MyNeuron(snn4.Neuron): ...
     print(snn4.testing.check_neuron(MyNeuron()))        # raises LawError, naming every law that is broken
 """

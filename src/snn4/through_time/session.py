@@ -23,7 +23,7 @@ from snn4.core.errors import GraphError, StateError
 from snn4.core.state import States, _Graph  # pyright: ignore[reportPrivateUsage]
 from snn4.through_time.autograd import backward_task, keeps_graph, saved_tensor_hooks
 
-__all__ = ["Session", "current", "opened", "path_of", "refuse_recompute"]
+__all__ = ["Session", "at_rest", "current", "opened", "path_of", "ran"]
 
 
 class _Local(threading.local):
@@ -32,7 +32,7 @@ class _Local(threading.local):
 
 _local = _Local()
 
-# modules that ran under a session with gradients; only to tell a recomputation that lost its session from a fresh call
+# modules that ran under a session; only to tell a recomputation that lost its session from a fresh call
 _ran_under_session: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
 
 
@@ -106,9 +106,9 @@ class Session:
     def leave(self, module: torch.nn.Module, key: str, ys: Any, state: Any) -> None:
         """Keep the new state of this call."""
         self.outgoing[key] = state
+        ran(module)
         if torch.compiler.is_compiling() or not torch.is_grad_enabled():
             return
-        _ran_under_session.add(module)
         if isinstance(ys, Tensor) and ys.requires_grad and any(t.requires_grad for t in state):
             graph = self.graphs[key] = _Graph()
             # when a gradient passes the output, the graph behind it is freed unless it was asked to be kept
@@ -145,19 +145,28 @@ class Session:
         return inner
 
 
-def refuse_recompute(module: torch.nn.Module) -> None:
-    """Refuse a call without session from inside backward(), when the module last ran under a session.
+def at_rest(module: torch.nn.Module) -> None:
+    """Note a call of `module` without a session, which starts at rest; refuse it where that would be wrong.
 
-    This is torch.utils.checkpoint recomputing a forward that belonged to `run`: it would start at rest, and the
-    gradient would be silently wrong.
+    From inside backward(), when the module last ran under a session, it is torch.utils.checkpoint that recomputes a
+    forward of `run`: it would start at rest, and the gradient would be silently wrong.
+
+    Raises:
+        GraphError: it is such a recomputation.
     """
-    if module in _ran_under_session:
+    if torch.compiler.is_compiling():
+        return
+    if backward_task() is None:
+        _ran_under_session.discard(module)
+    elif torch.is_grad_enabled() and module in _ran_under_session:
         raise _lost_session(type(module).__name__)
 
 
-def plain_call(module: torch.nn.Module) -> None:
-    """Note that `module` was called without a session, outside backward: recomputing it at rest is right."""
-    _ran_under_session.discard(module)
+def ran(module: torch.nn.Module) -> None:
+    """Note that `module` ran under a session."""
+    # also without gradients: so runs the first pass of torch's reentrant checkpoint
+    if not torch.compiler.is_compiling():
+        _ran_under_session.add(module)
 
 
 def _lost_session(name: str) -> GraphError:

@@ -17,7 +17,6 @@ from snn4.core.checks import check_sequence
 from snn4.core.errors import StateError
 from snn4.core.quantity import Quantified
 from snn4.through_time import session as sessions
-from snn4.through_time.autograd import backward_task
 
 __all__ = ["Stateful"]
 
@@ -62,11 +61,7 @@ class Stateful(Quantified, abc.ABC):
         self.check(xs)
         session = sessions.current()
         if session is None:
-            if not torch.compiler.is_compiling() and torch.is_grad_enabled():
-                if backward_task() is not None:
-                    sessions.refuse_recompute(self)
-                else:
-                    sessions.plain_call(self)
+            sessions.at_rest(self)
             return self.sequence(xs, self.initial(xs[0]))[0]
         session.refuse_foreign_checkpoint(self)
         key = session.enter(self)
