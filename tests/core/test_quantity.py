@@ -199,3 +199,12 @@ def test_it_shows_its_quantities():
     assert repr(Holder(2.5)) == "Holder(k=2.5)"
     assert "k=tensor(3,) learned" in repr(Holder(Learned(2.0, (3,))))
     assert repr(Holder(torch.tensor(2.0))) == "Holder(k=2)"
+
+
+def test_on_the_meta_device_there_is_nothing_to_look_at():
+    with torch.device("meta"):
+        assert Holder(2.0, POSITIVE).k == 2.0
+        assert Holder(Learned(2.0, (3,)), POSITIVE).k.is_meta
+        assert Holder(torch.ones(3), POSITIVE).k.is_meta
+        with pytest.raises(OptionError):
+            Holder(-2.0, POSITIVE)

@@ -33,6 +33,8 @@ NAN, INF = float("nan"), float("inf")
         (lambda: LIF(v_reset=NAN), "v_reset=nan"),
         (lambda: LIF(v_reset=1.0), "v_reset < v_threshold"),
         (lambda: IF(v_threshold=0.5, v_reset=0.75), "v_reset < v_threshold"),
+        (lambda: IF(v_threshold=torch.tensor([1.0, 0.5]), v_reset=0.75), "v_threshold=0.5: expected v_reset <"),
+        (lambda: LIF(v_threshold=Learned(0.5), v_reset=0.75), "v_reset < v_threshold"),
         (lambda: LIF(surrogate=torch.sigmoid), "a Surrogate"),
         (lambda: LIF(surrogate=ATan), "a Surrogate"),
         (lambda: LIF(dt=0.0), "dt=0.0"),

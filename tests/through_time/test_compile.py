@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from snn4 import Learned, checkpoint, nn, run
 
-T, B, N = 5, 2, 4
+T, B, N = 3, 2, 4
 
 
 @pytest.fixture(autouse=True)
@@ -136,3 +137,34 @@ def test_a_module_that_is_called_twice():
     y1, state = run(fast, x[:T])
     assert list(state) == ["lif", "lif#2"]
     same(torch.cat([y1, run(fast, x[T:], state)[0]]), n(x))
+
+
+def test_in_a_thread_where_nothing_ran_before():
+    # a thread's own session is not there before its first use: the graph must not be guarded by that
+    n, x, seen = torch.nn.Sequential(nn.LIF(), nn.MeanOverTime()), inputs(), []
+    fast, net_of_its_own = compiled(lambda z, s: run(n, z, s)), compiled(n)
+
+    def work():
+        y1, state = fast(x[:T], None)
+        y2, _ = fast(x[T:], state)
+        seen.append((y1, y2, net_of_its_own(x)))
+
+    for _ in range(2):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert len(seen) == 2
+    for y1, y2, whole in seen:
+        same(y1, n(x[:T]))
+        same(y2, n(x))
+        same(whole, n(x))
+
+
+def test_dropout_keeps_its_mask_in_compiled_chunks():
+    n = torch.nn.Sequential(nn.Dropout(0.5), nn.LI(tau=1.0))
+    fast = compiled(lambda z, s: run(n, z, s))
+    y1, state = fast(torch.ones(T, B, N), None)
+    y2, last = fast(torch.ones(T, B, N), state)
+    assert torch.equal(y1, y2)
+    assert torch.equal(last["0"].mask, state["0"].mask)
+    assert 0 < y1.mean() < 2

@@ -13,8 +13,12 @@ from snn4.testing import check_neuron
 
 def test_the_code_of_the_front_page():
     net = torch.nn.Sequential(
-        nn.Conv2d(2, 32, 3), nn.BatchNorm2d(32), nn.LIF(tau=2.0),
-        nn.Flatten(), nn.Linear(32 * 30 * 30, 11), nn.LI(),
+        nn.Conv2d(2, 32, 3),
+        nn.BatchNorm2d(32),
+        nn.LIF(tau=2.0),
+        nn.Flatten(),
+        nn.Linear(32 * 30 * 30, 11),
+        nn.LI(),
     )
     x = torch.randn(4, 2, 2, 32, 32, generator=torch.Generator().manual_seed(0))
     assert net(x).shape == (4, 2, 11)

@@ -50,7 +50,9 @@ class Domain:
         return f"a finite number {'>=' if self.closed else '>'} {self.low:g}"
 
     def holds(self, value: Tensor) -> bool:
-        """Whether every value lies inside."""
+        """Whether every value lies inside; on the meta device there are no values to look at."""
+        if value.is_meta:
+            return True
         inside = value >= self.low if self.closed else value > self.low
         return bool((inside & value.isfinite()).all())
 
@@ -65,7 +67,9 @@ class Domain:
 
     def learnable(self, value: Tensor) -> bool:
         """Whether training can start from every value; not at the closed end, which lies infinitely far away."""
-        return self.holds(value) and (self.low == -math.inf or bool((self.raw(value).abs() < _FAR).all()))
+        if value.is_meta or self.low == -math.inf:
+            return self.holds(value)
+        return self.holds(value) and bool((self.raw(value).abs() < _FAR).all())
 
 
 REAL = Domain()
@@ -147,7 +151,8 @@ class Quantified(torch.nn.Module):
                 f"{domain}, a tensor of them, or snn4.Learned(...)",
                 f"Write {name}=2.0 or {name}=snn4.Learned(2.0).",
             )
-        tensor = torch.as_tensor(start, dtype=None if isinstance(start, Tensor) else torch.float64)
+        # a number is looked at on the CPU, also where `with torch.device("meta")` is in force
+        tensor = start if isinstance(start, Tensor) else torch.tensor(start, dtype=torch.float64, device="cpu")
         if tensor.numel() == 0 or not (isinstance(start, Parameter) or domain.holds(tensor.detach())):
             raise OptionError(f"{type(self).__name__} got {name}={value!r}", str(domain))
         if isinstance(value, Learned):
@@ -164,7 +169,8 @@ class Quantified(torch.nn.Module):
                     f"Leave shape out, to learn a value of shape {tuple(tensor.shape)}.",
                 )
             dtype = tensor.dtype if isinstance(start, Tensor) and start.is_floating_point() else None
-            tensor = tensor.detach().to(dtype or torch.get_default_dtype())
+            device = tensor.device if isinstance(start, Tensor) else torch.get_default_device()
+            tensor = tensor.detach().to(device, dtype or torch.get_default_dtype())
             self.add_module(f"learned_{name}", _Raw(tensor.expand(value.shape or tensor.shape).clone(), domain))
         elif isinstance(start, Parameter):
             self.register_parameter(name, start)

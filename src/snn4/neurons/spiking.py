@@ -44,9 +44,11 @@ class SpikingNeuron(Neuron):
                 "a Surrogate",
                 "Write surrogate=snn4.surrogates.ATan(alpha=2.0).",
             )
-        if isinstance(self.v_threshold, float) and v_reset is not None and v_reset >= self.v_threshold:
+        threshold = self.v_threshold
+        lowest = threshold.detach().min() if isinstance(threshold, Tensor) else torch.tensor(threshold, device="cpu")
+        if v_reset is not None and not lowest.is_meta and v_reset >= float(lowest):
             raise OptionError(
-                f"{type(self).__name__} got v_reset={v_reset} and v_threshold={self.v_threshold}",
+                f"{type(self).__name__} got v_reset={v_reset} and v_threshold={float(lowest):g}",
                 "v_reset < v_threshold",
                 "Otherwise it fires for ever after the first spike.",
             )

@@ -27,7 +27,9 @@ __all__ = ["Session", "at_rest", "current", "opened", "path_of", "ran"]
 
 
 class _Local(threading.local):
-    session: Session | None = None
+    def __init__(self) -> None:
+        # an attribute of each thread's own, not of the class: a compiled graph is guarded by whether it is there
+        self.session: Session | None = None
 
 
 _local = _Local()
