@@ -48,3 +48,8 @@ def test_digits_reaches_what_is_claimed():
     assert len(load("digits")) == 3
     assert mean("digits", "snn") >= 0.97
     assert mean("digits", "snn") >= mean("digits", "ann") - 0.01
+
+
+def test_the_mnist_mlp_reaches_what_is_claimed():
+    assert len(load("mnist-mlp")) == 3
+    assert mean("mnist-mlp", "snn") >= 0.983
