@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
     from snn4.core.papers import cite
     from snn4.core.quantity import Learned
-    from snn4.core.state import States, state
+    from snn4.core.states import States, state
     from snn4.profiling import profile
     from snn4.through_time import BPTT, Neuron, Stream, checkpoint, explain, run, use_route
 
@@ -51,7 +51,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "snn4.core.papers": ("cite",),
     "snn4.core.quantity": ("Learned",),
-    "snn4.core.state": ("States", "state"),
+    "snn4.core.states": ("States", "state"),
     "snn4.profiling": ("profile",),
     "snn4.through_time": ("BPTT", "Neuron", "Stream", "checkpoint", "explain", "run", "use_route"),
 }

@@ -186,3 +186,17 @@ def test_it_prints_what_it_holds():
     assert lines[2] == "  block.lif#2  v (4, 2, 2) float32, i (4, 2, 2) float64"
     assert lines[3] == "  readout      total (4, 2) float32, count () int64"
     assert "(the network itself)" in str(States({"": state("v")(torch.ones(1))}))
+
+
+def test_the_function_state_is_not_hidden_by_a_module():
+    # a package whose names are found on first use is shadowed by a submodule of the same name
+    import importlib
+
+    for package in ("snn4", "snn4.core"):
+        module = importlib.import_module(package)
+        for name in module.__all__:
+            found = getattr(module, name)
+            assert not isinstance(found, type(importlib)) or found.__name__ == f"snn4.{name}", (package, name)
+    from snn4.core import state
+
+    assert state("v")(1.0).v == 1.0

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
         StorageError,
     )
     from snn4.core.quantity import Learned, Quantified
-    from snn4.core.state import States, state
+    from snn4.core.states import States, state
 
-_HOMES = {"Learned": "quantity", "Quantified": "quantity", "States": "state", "state": "state"}
+_HOMES = {"Learned": "quantity", "Quantified": "quantity", "States": "states", "state": "states"}
 
 
 def __getattr__(name: str) -> Any:

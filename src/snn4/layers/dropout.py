@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.errors import OptionError
-from snn4.core.state import state
+from snn4.core.states import state
 from snn4.through_time import Stateful
 from snn4.through_time.session import current
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from snn4.core.checks import check_sequence
 from snn4.core.errors import ShapeError, StateError
-from snn4.core.state import state
+from snn4.core.states import state
 from snn4.through_time import Neuron, Stateful
 from snn4.through_time.run import stateful_paths
 from snn4.through_time.session import Session, at_rest, current, opened, ran

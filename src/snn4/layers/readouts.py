@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.checks import check_sequence
-from snn4.core.state import state
+from snn4.core.states import state
 from snn4.through_time import Stateful
 
 __all__ = ["LastStep", "MaxOverTime", "MeanOverTime"]

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.quantity import Value
-from snn4.core.state import state
+from snn4.core.states import state
 from snn4.neurons.decay import Decay, check_dt, euler
 from snn4.through_time import Neuron
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.quantity import Learned, Value
-from snn4.core.state import state
+from snn4.core.states import state
 from snn4.neurons.decay import Decay, check_dt, euler
 from snn4.neurons.spiking import SpikingNeuron
 from snn4.surrogates import Surrogate

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from snn4.core.state import States
+from snn4.core.states import States
 from snn4.testing.compare import differs, differs_all
 from snn4.testing.judge import law
 from snn4.testing.subject import Subject

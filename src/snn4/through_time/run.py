@@ -9,7 +9,7 @@ from torch import Tensor
 
 from snn4.core.checks import check_finite
 from snn4.core.errors import OptionError, StateError
-from snn4.core.state import States
+from snn4.core.states import States
 from snn4.through_time.folding import FoldsTime
 from snn4.through_time.session import Session, opened, path_of
 from snn4.through_time.stateful import Stateful

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from snn4.core.errors import GraphError, StateError
-from snn4.core.state import States, _Graph  # pyright: ignore[reportPrivateUsage]
+from snn4.core.states import States, _Graph  # pyright: ignore[reportPrivateUsage]
 from snn4.through_time.autograd import backward_task, keeps_graph, saved_tensor_hooks
 
 __all__ = ["Session", "at_rest", "current", "opened", "path_of", "ran"]
