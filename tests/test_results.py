@@ -53,3 +53,7 @@ def test_digits_reaches_what_is_claimed():
 def test_the_mnist_mlp_reaches_what_is_claimed():
     assert len(load("mnist-mlp")) == 3
     assert mean("mnist-mlp", "snn") >= 0.983
+
+
+def test_the_fashion_net_reaches_what_is_claimed():
+    assert mean("fashion-conv", "snn") >= 0.925
