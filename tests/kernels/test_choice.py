@@ -94,9 +94,26 @@ class Rounding(Neuron):
         return v, self.State(v)
 
 
+class Overwriting(Adaptive):
+    def step(self, x, state):
+        return super().step(x, state._replace(v=state.v.mul_(0.5)))
+
+
+class Ticking(Adaptive):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("ticks", torch.zeros(()))
+
+    def step(self, x, state):
+        self.ticks.add_(1.0)
+        return super().step(x * self.ticks, state)
+
+
 @pytest.mark.parametrize(
     ("neuron", "reason"),
     [
+        (Ticking, "would mutate a captured Tensor"),
+        (Overwriting, "Overwriting.step cannot be traced"),
         (Sorting, r"Sorting.step does aten.cumsum.default, unknown \(test_choice.py, line \d+: .*cumsum"),
         (Mixing, r"aten.mean.dim, not elementwise \(test_choice.py"),
         (Turning, "aten.flip.default, unknown"),
@@ -429,3 +446,19 @@ def test_a_default_device_does_not_matter():
     finally:
         torch.set_default_device(None)
     assert x.grad.device.type == "cpu"
+
+
+def test_tensors_in_the_place_of_parameters():
+    """As meta-learning does: the parameters of one call are results of another computation."""
+    neuron = LIF(tau=snn4.Learned(2.0))
+    raw = torch.tensor(0.3, requires_grad=True)
+    found = []
+    for implementation in ("c++", "reference"):
+        with use(implementation):
+            ys = torch.func.functional_call(neuron, {"learned_tau.raw": raw * 2}, (X,))
+            weights = torch.linspace(-1, 1, ys.numel()).view(ys.shape)
+            found.append((ys.detach(), *torch.autograd.grad((ys * weights).sum(), raw)))
+    assert torch.equal(found[0][0], found[1][0])
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-5, atol=1e-7)
+    with use("c++"):
+        neuron(X)

@@ -136,3 +136,23 @@ def test_refusals_change_nothing():
     quantise_weights(twice)
     with pytest.raises(OptionError, match="already"):
         quantise_weights(twice)
+
+
+def test_a_baked_copy_computes_the_same_and_leaves_the_network_alone():
+    from snn4.quantization import baked
+
+    net = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(48, 2))
+    quantise_weights(net, bits=3)
+    x = torch.randn(4, 2, 6, 6)
+    copy = baked(net)
+    before = net(x)
+    assert torch.equal(copy(x), before)
+    assert type(copy[0]) is torch.nn.Conv2d
+    assert sum(p.numel() for p in copy.parameters()) == sum(p.numel() for p in net.parameters())
+    # at most 7 values a channel: the grid of 3 bits
+    assert all(len(channel.unique()) <= 7 for channel in copy[3].weight)
+    with torch.no_grad():
+        copy[3].weight.zero_()
+    assert torch.equal(net(x), before)
+    assert weight_bits(net[0]) == 8
+    assert weight_bits(net[3]) == 3

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from snn4.quantization.relu import QuantReLU
 from snn4.quantization.twin import bits_for_steps, quantised_twin
-from snn4.quantization.weights import FakeQuantise, quantise_weights, weight_bits
+from snn4.quantization.weights import FakeQuantise, baked, quantise_weights, weight_bits
 
-__all__ = ["FakeQuantise", "QuantReLU", "bits_for_steps", "quantise_weights", "quantised_twin", "weight_bits"]
+__all__ = ["FakeQuantise", "QuantReLU", "baked", "bits_for_steps", "quantise_weights", "quantised_twin", "weight_bits"]

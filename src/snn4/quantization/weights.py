@@ -10,13 +10,18 @@ Differs from the paper: symmetric, without a zero point, and per output channel.
 
 from __future__ import annotations
 
+import copy
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
 from snn4.core.errors import OptionError
 
-__all__ = ["FakeQuantise", "quantise_weights", "weight_bits"]
+__all__ = ["FakeQuantise", "baked", "quantise_weights", "weight_bits"]
+
+Net = TypeVar("Net", bound=torch.nn.Module)
 
 _Straight = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 _Transposed = (torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d, torch.nn.ConvTranspose3d)
@@ -128,3 +133,29 @@ def quantise_weights(net: torch.nn.Module, bits: int = 8, *, first_bits: int | N
     for quantiser, (_, layer) in zip(quantisers, layers, strict=True):
         parametrize.register_parametrization(layer, "weight", quantiser)
     return [name for name, _ in layers]
+
+
+def baked(net: Net) -> Net:
+    """A copy whose quantised weights are plain numbers: what runs after training, without rounding at every call.
+
+    Training rounds the weights anew in every forward pass, which costs time that a deployed network does not spend.
+
+    Args:
+        net: the network; it is not changed. One without quantised weights is only copied.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Linear(3, 2))
+        >>> _ = quantise_weights(net, bits=4)
+        >>> x = torch.randn(1, 5, 3)
+        >>> torch.equal(baked(net)(x), net(x)), weight_bits(baked(net)[0])
+        (True, None)
+    """
+    copied = copy.deepcopy(net)
+    for layer in list(copied.modules()):
+        if weight_bits(layer) is not None:
+            weight = torch.as_tensor(layer.weight).detach().clone()
+            # not parametrize.remove_parametrizations: it takes the property from the class, which the copy shares
+            layer.__class__ = type(layer).__bases__[0]
+            del layer.parametrizations
+            layer.register_parameter("weight", torch.nn.Parameter(weight))
+    return copied
