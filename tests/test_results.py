@@ -57,3 +57,7 @@ def test_the_mnist_mlp_reaches_what_is_claimed():
 
 def test_the_fashion_net_reaches_what_is_claimed():
     assert mean("fashion-conv", "snn") >= 0.925
+
+
+def test_the_mnist_conv_net_reaches_what_is_claimed():
+    assert mean("mnist-conv", "snn") >= 0.993
