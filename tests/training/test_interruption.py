@@ -60,6 +60,15 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
         assert torch.equal(tensor, expected.state_dict()[name]), name
 
 
+@pytest.fixture
+def usual_handlers():
+    """A process that runs tests side by side with others may ignore Ctrl-C; a user's does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_handlers")
 def test_twice_stops_at_once_and_says_so(net, split, val, task, tmp_path):
     with pytest.raises(Interrupted, match=r"in the middle of a step.*snn4 resume"):
         fit(net, interrupting(net, task, True, 2, times=2), split, val, CONFIG, seed=0, folder=tmp_path, progress=False)
