@@ -59,15 +59,15 @@ test-slow: $(VENV)/.extra-cli $(VENV)/.extra-dev
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: $(VENV)/.extra-cli $(VENV)/.extra-dev
-	$(BIN)/ruff check src tests docs results
-	$(BIN)/ruff format --check src tests docs results
+	$(BIN)/ruff check src tests docs results conftest.py benchmarks
+	$(BIN)/ruff format --check src tests docs results conftest.py benchmarks
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q --no-header tests/test_repository.py
 
 format: $(VENV)/.extra-dev
-	$(BIN)/ruff check --fix-only src tests docs results
-	$(BIN)/ruff format src tests docs results
+	$(BIN)/ruff check --fix-only src tests docs results conftest.py benchmarks
+	$(BIN)/ruff format src tests docs results conftest.py benchmarks
 
 docs: $(VENV)/.extra-cli $(VENV)/.extra-docs
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snn4 import (
         data,
+        kernels,
         models,
         neurons,
         nn,
@@ -58,6 +59,7 @@ _HOMES = {
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _PACKAGES = (
     "data",
+    "kernels",
     "models",
     "neurons",
     "nn",
@@ -112,6 +114,7 @@ __all__ = [
     "cite",
     "data",
     "explain",
+    "kernels",
     "models",
     "neurons",
     "nn",

@@ -1,0 +1,304 @@
+"""One layer of neurons, forward and backward: how near to the speed of memory, and how far from a loop over steps.
+
+    python benchmarks/bench_layer.py                     # three shapes, all peers that are installed
+    python benchmarks/bench_layer.py --shapes 4x64x64x32x32 --repeats 9 --keep-memory
+
+Correctness comes first: an entry that does not agree with the reference loop is not timed. Entries take turns in one
+process, round by round; medians are reported. The floor is what memory allows for the same bytes, measured in the same
+rounds: a streaming copy (forward: read x, write s) and a streaming sum of two (backward: read x and the gradient, write
+the gradient of x). Peers run their own LIF with its ordinary options; their dynamics differ a little from ours, so they
+are timed, not compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import snn4
+from snn4.core.states import state
+from snn4.kernels import build, keep_memory, use
+from snn4.neurons import LIF
+from snn4.surrogates import ATan
+from snn4.through_time import Neuron
+
+SHAPES = "4x64x64x32x32,16x16x16384,100x16x4096,500x16x512"
+Layer = Callable[[Tensor], Tensor]
+
+STREAM = r"""
+#include <cstddef>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define WIDTH 16
+#define PUT(d, v) _mm512_stream_ps(d, v)
+#define GET(s) _mm512_loadu_ps(s)
+#define SUM(a, b) _mm512_add_ps(a, b)
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define WIDTH 8
+#define PUT(d, v) _mm256_stream_ps(d, v)
+#define GET(s) _mm256_loadu_ps(s)
+#define SUM(a, b) _mm256_add_ps(a, b)
+#else
+#define WIDTH 1
+#define PUT(d, v) *(d) = (v)
+#define GET(s) (*(s))
+#define SUM(a, b) ((a) + (b))
+#endif
+extern "C" void copy(const float* a, float* b, size_t n, int threads) {
+  #pragma omp parallel for schedule(static) num_threads(threads)
+  for (size_t i = 0; i < n / WIDTH; i++) PUT(b + i * WIDTH, GET(a + i * WIDTH)); }
+extern "C" void add(const float* a, const float* b, float* c, size_t n, int threads) {
+  #pragma omp parallel for schedule(static) num_threads(threads)
+  for (size_t i = 0; i < n / WIDTH; i++) PUT(c + i * WIDTH, SUM(GET(a + i * WIDTH), GET(b + i * WIDTH))); }
+"""
+
+
+class ALIF(Neuron):
+    """A neuron as a user would write it: two states."""
+
+    State = state("v", "a")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.surrogate = ATan()
+
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """An adapting threshold."""
+        v = 0.9 * state.v + x
+        theta = 1.0 + 0.2 * state.a
+        s = self.surrogate(v - theta)
+        return s, self.State(v - s * theta, 0.95 * state.a + s)
+
+
+class Dendrite(Neuron):
+    """A neuron as a user would write it: three states, learned parameters per channel."""
+
+    State = state("d", "v", "s")
+
+    def __init__(self, features: tuple[int, ...]) -> None:
+        super().__init__()
+        self.surrogate = ATan()
+        channels = (features[0], *(1 for _ in features[1:]))
+        self.b1 = torch.nn.Parameter(torch.full(channels, -0.4))
+        self.b2 = torch.nn.Parameter(torch.full(channels, 0.3))
+
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Two compartments."""
+        d = state.d - torch.sigmoid(self.b1) * state.v - 0.5 * state.s + x
+        v = state.v + torch.sigmoid(self.b2) * d - state.s
+        s = self.surrogate(v - 1.0)
+        return s, self.State(d, v, s)
+
+
+def ours(neuron: Neuron, implementation: str, **how: Any) -> Layer:
+    """One of our neurons, run in one way."""
+
+    def call(x: Tensor) -> Tensor:
+        with use(implementation, **how):
+            return neuron(x)
+
+    return call
+
+
+def peers() -> dict[str, Layer]:
+    """LIF layers of other packages, where they are installed."""
+    found: dict[str, Layer] = {}
+    if installed("snntorch"):
+        import snntorch
+
+        leaky = snntorch.Leaky(beta=0.9)
+
+        def run_snntorch(x: Tensor) -> Tensor:
+            memory, out = leaky.reset_mem(), []
+            for step in x.unbind(0):
+                spikes, memory = leaky(step, memory)
+                out.append(spikes)
+            return torch.stack(out)
+
+        found[f"snntorch {installed('snntorch')} Leaky"] = run_snntorch
+    if installed("spikingjelly"):
+        from spikingjelly.activation_based import functional, neuron, surrogate
+
+        for kind, reset in (("hard", 0.0), ("soft", None)):
+            node = neuron.LIFNode(
+                tau=10.0, decay_input=False, surrogate_function=surrogate.ATan(), step_mode="m", v_reset=reset
+            )
+
+            def run_spikingjelly(x: Tensor, node: Any = node) -> Tensor:
+                functional.reset_net(node)
+                return node(x)
+
+            found[f"spikingjelly {installed('spikingjelly')} LIFNode {kind} reset"] = run_spikingjelly
+    return found
+
+
+def installed(name: str) -> str:
+    """The version of a package, or nothing."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def agree(layer: Layer, reference: Layer, x: Tensor, grad: Tensor) -> str:
+    """How a layer differs from the reference loop, or nothing."""
+    found = []
+    for one in (reference, layer):
+        leaf = x.detach().clone().requires_grad_()
+        spikes = one(leaf)
+        spikes.backward(grad)
+        found.append((spikes.detach(), leaf.grad))
+    (spikes, gradient), (mine, my_gradient) = found
+    if not torch.equal(spikes, mine):
+        return f"{int((spikes != mine).sum())} spikes differ"
+    gap = float((gradient - my_gradient).abs().max())
+    return "" if gap <= 1e-5 * max(1.0, float(gradient.abs().max())) else f"gradients differ by {gap:.2g}"
+
+
+def measure(entries: dict[str, Layer], x: Tensor, grad: Tensor, repeats: int) -> dict[str, list[tuple[float, float]]]:
+    """Seconds of forward and backward, entry by entry, round by round; the first round is thrown away."""
+    library = build.library(STREAM, label="streaming limit")
+    count, threads = x.numel(), torch.get_num_threads()
+    buffers = [torch.rand(count) for _ in range(3)]
+    a, b, c = (ctypes.c_void_p(t.data_ptr()) for t in buffers)
+    size = ctypes.c_size_t(count)
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in ("floor", *entries)}
+    for turn in range(repeats + 1):
+        began = time.perf_counter()
+        library.copy(a, b, size, threads)
+        middle = time.perf_counter()
+        library.add(a, b, c, size, threads)
+        taken = {"floor": (middle - began, time.perf_counter() - middle)}
+        for name, layer in entries.items():
+            gc.collect()
+            began = time.perf_counter()
+            spikes = layer(x)
+            middle = time.perf_counter()
+            spikes.backward(grad)
+            taken[name] = (middle - began, time.perf_counter() - middle)
+            x.grad = None
+            del spikes
+        if turn:
+            for name, pair in taken.items():
+                times[name].append(pair)
+    return times
+
+
+def conditions() -> dict[str, Any]:
+    """The machine and the software."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+    ).stdout.strip()
+    cpu = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.processor(),
+    )
+    compiler = build.find_compiler()
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load_at_start": os.getloadavg(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "compiler": compiler.stamp if compiler else None,
+        "snn4": snn4.__version__,
+        "commit": commit,
+    }
+
+
+def entries_for(features: tuple[int, ...], *, slow: bool) -> tuple[dict[str, Layer], dict[str, tuple[Layer, Layer]]]:
+    """What is timed, and what is checked against what."""
+    lif, alif, dendrite = LIF(tau=10.0), ALIF(), Dendrite(features)
+    entries: dict[str, Layer] = {
+        "snn4 LIF": ours(lif, "c++"),
+        "snn4 LIF, states saved": ours(lif, "c++", backward="save"),
+        "snn4 ALIF": ours(alif, "c++"),
+        "snn4 three states, learned per channel": ours(dendrite, "c++"),
+    }
+    loop = ours(lif, "reference")
+    checks = {
+        "snn4 LIF": (entries["snn4 LIF"], loop),
+        "snn4 LIF, states saved": (entries["snn4 LIF, states saved"], loop),
+        "snn4 ALIF": (entries["snn4 ALIF"], ours(alif, "reference")),
+        "snn4 three states, learned per channel": (
+            entries["snn4 three states, learned per channel"],
+            ours(dendrite, "reference"),
+        ),
+    }
+    if slow:
+        entries["snn4 LIF, reference loop"] = loop
+        entries.update(peers())
+    return entries, checks
+
+
+def main() -> None:
+    """Check, measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", default=SHAPES, help="TxBxfeatures, separated by commas")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--keep-memory", action="store_true", help="glibc keeps freed memory, for everybody")
+    parser.add_argument("--ours-only", action="store_true", help="neither the loop nor peers, whose caches disturb")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "layer.json")
+    options = parser.parse_args()
+    result: dict[str, Any] = {"conditions": conditions(), "repeats": options.repeats, "shapes": {}}
+    result["keep_memory"] = keep_memory() if options.keep_memory else False
+    for text in options.shapes.split(","):
+        shape = tuple(int(n) for n in text.split("x"))
+        draw = torch.Generator().manual_seed(0)
+        entries, checks = entries_for(shape[2:], slow=not options.ours_only)
+        small = (min(shape[0], 25), 2, *shape[2:])
+        x, grad = torch.randn(small, generator=draw) * 0.5 + 0.15, torch.randn(small, generator=draw)
+        wrong = {name: said for name, (one, other) in checks.items() if (said := agree(one, other, x, grad))}
+        if wrong:
+            sys.exit(f"not timed, because results differ: {wrong}")
+        x = (torch.randn(shape, generator=draw) * 0.5 + 0.15).requires_grad_()
+        grad = torch.randn(shape, generator=draw)
+        times = measure(entries, x, grad, options.repeats)
+        rows: dict[str, Any] = {}
+        base = statistics.median(sum(pair) for pair in times["snn4 LIF"])
+        for name, pairs in times.items():
+            total = statistics.median(sum(pair) for pair in pairs)
+            rows[name] = {
+                "forward_ms": round(1e3 * statistics.median(p[0] for p in pairs), 3),
+                "backward_ms": round(1e3 * statistics.median(p[1] for p in pairs), 3),
+                "total_ms": round(1e3 * total, 3),
+                "fastest_ms": round(1e3 * min(sum(p) for p in pairs), 3),
+                "times_ours": round(total / base, 2),
+                "share_of_limit": round(statistics.median(sum(p) for p in times["floor"]) / total, 3),
+            }
+        result["shapes"][text] = rows
+        sys.stdout.write(f"\n{text}, {x.numel() / 1e6:.1f} million elements\n")
+        for name, row in rows.items():
+            sys.stdout.write(
+                f"  {name:<42}{row['forward_ms']:>9.2f} +{row['backward_ms']:>9.2f} ={row['total_ms']:>9.2f} ms "
+                f"{row['times_ours']:>7.2f} x ours {100 * row['share_of_limit']:>6.0f} % of the limit\n"
+            )
+        sys.stdout.flush()
+    result["load_at_end"] = os.getloadavg()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

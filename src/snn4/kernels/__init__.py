@@ -1,0 +1,19 @@
+"""Floor 3: the neuron compiler. Any elementwise neuron, from its own `step`, at the machine's speed.
+
+Importing this package registers the kernels; what cannot become one runs in the reference loop, and `snn4.explain` says
+why.
+"""
+
+from __future__ import annotations
+
+from snn4.kernels.build import BuildError
+from snn4.kernels.choice import use
+from snn4.kernels.fused import CPP, CppKernel
+from snn4.kernels.memory import keep_memory
+from snn4.kernels.warm import warmup
+from snn4.through_time import registry
+
+if CPP not in registry.registered():
+    registry.register(CPP)
+
+__all__ = ["BuildError", "CppKernel", "keep_memory", "use", "warmup"]

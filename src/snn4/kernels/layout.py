@@ -1,0 +1,70 @@
+"""How a sequence lies in memory. A kernel walks along memory, whatever the order of the axes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Layout", "layout_of"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A dense step.
+
+    Args:
+        shape: of one step, (B, *features).
+        strides: of one step.
+        order: the feature axes, 0 the first, from the slowest to the fastest in memory.
+        batch_first: whether each sample of the batch is one piece of memory.
+    """
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    order: tuple[int, ...]
+    batch_first: bool
+
+    @property
+    def count(self) -> int:
+        """Elements of one step."""
+        return math.prod(self.shape)
+
+    def empty(self, like: Tensor, steps: int | None = None) -> Tensor:
+        """Memory for one step, or a sequence of them."""
+        if steps is None:
+            return torch.empty_strided(self.shape, self.strides, dtype=like.dtype, device=like.device)
+        strides = (self.count, *self.strides)
+        return torch.empty_strided((steps, *self.shape), strides, dtype=like.dtype, device=like.device)
+
+    def fits(self, step: Tensor) -> bool:
+        """Whether one step lies in memory just so."""
+        return all(
+            n == 1 or mine == theirs for n, mine, theirs in zip(self.shape, self.strides, step.stride(), strict=True)
+        )
+
+    def arranged(self, step: Tensor) -> Tensor:
+        """One step in this layout: itself, or a copy."""
+        return step if self.fits(step) else self.empty(step).copy_(step)
+
+    def arranged_sequence(self, steps: Tensor) -> Tensor:
+        """A sequence in this layout, its steps one behind the other: itself, or a copy."""
+        if (len(steps) == 1 or steps.stride(0) == self.count) and self.fits(steps[0]):
+            return steps
+        return self.empty(steps, len(steps)).copy_(steps)
+
+
+def layout_of(xs: Tensor) -> Layout | None:
+    """The layout of each step of `xs` (T, B, *features), or None where a step has holes or overlaps."""
+    shape, strides = tuple(xs.shape[1:]), tuple(xs.stride()[1:])
+    axes = sorted((d for d in range(len(shape)) if shape[d] > 1), key=lambda d: -strides[d])
+    size = 1
+    for d in reversed(axes):
+        if strides[d] != size:
+            return None
+        size *= shape[d]
+    order = [d - 1 for d in axes if d]
+    order += [d for d in range(len(shape) - 1) if d not in order]
+    return Layout(shape, strides, tuple(order), not axes or axes[0] == 0 or shape[0] == 1)

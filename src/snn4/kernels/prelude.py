@@ -1,0 +1,107 @@
+"""The C++ that every generated kernel begins with: rounding, transcendental functions, streaming stores."""
+
+from __future__ import annotations
+
+__all__ = ["PRELUDE"]
+
+# The functions are branch-free so that loops over them vectorise without a vector library. exp: 1 ulp or so, with the
+# right limits (infinity, denormals, NaN). What is rare goes to the C library, element by element.
+PRELUDE = r"""
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+typedef int64_t i64;
+
+static inline float f_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+static inline double f_fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
+static inline float two_to(float n) {
+  int32_t e = ((int32_t)n + 127) << 23; float s; std::memcpy(&s, &e, 4); return s; }
+static inline double two_to(double n) {
+  int64_t e = ((int64_t)n + 1023) << 52; double s; std::memcpy(&s, &e, 8); return s; }
+
+static inline float f_exp(float x) {
+  x = x > 89.f ? 89.f : (x < -104.f ? -104.f : x);
+  float n = __builtin_floorf(x * 1.44269504088896341f + 0.5f);
+  float r = f_fma(n, -0.693359375f, x);
+  r = f_fma(n, 2.12194440e-4f, r);
+  float p = 1.9875691500e-4f;
+  p = f_fma(p, r, 1.3981999507e-3f); p = f_fma(p, r, 8.3334519073e-3f); p = f_fma(p, r, 4.1665795894e-2f);
+  p = f_fma(p, r, 1.6666665459e-1f); p = f_fma(p, r, 5.0000001201e-1f);
+  p = f_fma(p, r * r, r) + 1.0f;
+  float half = __builtin_floorf(n * 0.5f);
+  return p * two_to(half) * two_to(n - half);
+}
+static inline double f_exp(double x) {
+  x = x > 710. ? 710. : (x < -746. ? -746. : x);
+  double n = __builtin_floor(x * 1.4426950408889634074 + 0.5);
+  double r = f_fma(n, -6.93147180369123816490e-01, x);
+  r = f_fma(n, -1.90821492927058770002e-10, r);
+  double p = 1. / 6227020800.;
+  p = f_fma(p, r, 1. / 479001600.); p = f_fma(p, r, 1. / 39916800.); p = f_fma(p, r, 1. / 3628800.);
+  p = f_fma(p, r, 1. / 362880.); p = f_fma(p, r, 1. / 40320.); p = f_fma(p, r, 1. / 5040.);
+  p = f_fma(p, r, 1. / 720.); p = f_fma(p, r, 1. / 120.); p = f_fma(p, r, 1. / 24.);
+  p = f_fma(p, r, 1. / 6.); p = f_fma(p, r, 0.5);
+  p = f_fma(p, r * r, r) + 1.0;
+  double half = __builtin_floor(n * 0.5);
+  return p * two_to(half) * two_to(n - half);
+}
+template <class R> static inline R f_sigmoid(R x) { return R(1) / (R(1) + f_exp(-x)); }
+static inline float f_tanh(float x) {
+  float z = x * x, a = __builtin_fabsf(x);
+  float p = -5.70498872745e-3f;
+  p = f_fma(p, z, 2.06390887954e-2f); p = f_fma(p, z, -5.37397155531e-2f); p = f_fma(p, z, 1.33314422036e-1f);
+  p = f_fma(p, z, -3.33332819422e-1f);
+  float small = f_fma(p * z, x, x);
+  float big = 1.0f - 2.0f / (f_exp(2.0f * a) + 1.0f);
+  return a < 0.625f ? small : (x < 0 ? -big : big);
+}
+static inline double f_tanh(double x) {
+  double z = x * x, a = __builtin_fabs(x);
+  double p = f_fma(f_fma(-9.64399179425052238628e-1, z, -9.92877231001918586564e1), z, -1.61468768441708447952e3);
+  double q = f_fma(f_fma(z + 1.12811678491632931402e2, z, 2.23548839060100448583e3), z, 4.84406305325125486048e3);
+  double small = f_fma(x * z, p / q, x);
+  double big = 1.0 - 2.0 / (f_exp(2.0 * a) + 1.0);
+  return a < 0.625 ? small : (x < 0 ? -big : big);
+}
+
+// copy a tile's row out; streaming stores spare the read of what is about to be overwritten
+static inline void flush(void* d, const void* s, i64 bytes) {
+#if defined(__AVX512F__)
+  if ((((uintptr_t)d | (uintptr_t)bytes) & 63) == 0) {
+    char* p = (char*)d; const char* q = (const char*)s;
+    for (i64 i = 0; i < bytes; i += 64) _mm512_stream_si512((__m512i*)(p + i), _mm512_load_si512((const void*)(q + i)));
+    return;
+  }
+#elif defined(__AVX2__)
+  if ((((uintptr_t)d | (uintptr_t)bytes) & 31) == 0) {
+    char* p = (char*)d; const char* q = (const char*)s;
+    for (i64 i = 0; i < bytes; i += 32)
+      _mm256_stream_si256((__m256i*)(p + i), _mm256_load_si256((const __m256i*)(q + i)));
+    return;
+  }
+#endif
+  std::memcpy(d, s, (size_t)bytes);
+}
+// ask for a row that is read some steps later: rows lie too far apart for the hardware to guess
+static inline void ahead(const void* row, i64 bytes) {
+  for (i64 b = 0; b < bytes; b += 64) __builtin_prefetch((const char*)row + b);
+}
+static inline void leave(void* d, const void* s, i64 bytes, i64 stream) {
+  if (stream) flush(d, s, bytes); else std::memcpy(d, s, (size_t)bytes);
+}
+static inline void fence() {
+#if defined(__AVX512F__) || defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
+// a state field before the first step: one value per element (step 1) or one for all (step 0)
+template <class R> static inline void start(R* d, const R* s, i64 step, i64 n0, i64 len) {
+  if (step) std::memcpy(d, s + n0, sizeof(R) * (size_t)len);
+  else for (i64 i = 0; i < len; i++) d[i] = s[0];
+}
+"""

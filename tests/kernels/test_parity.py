@@ -1,0 +1,307 @@
+"""A kernel against the loop over the neuron's own step: bit for bit where arithmetic is + - * / and comparisons."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.kernels.twins import Adaptive, Dendrite, assert_close_gradients, assert_same_bits, inputs, relative, run
+
+from snn4 import Learned, Stream
+from snn4 import run as run_net
+from snn4.kernels import use
+from snn4.neurons import IF, LI, LIF, CubaLIF, exponential
+from snn4.surrogates import ATan, FastSigmoid, Gaussian, MultiGaussian, Rectangle, Sigmoid, Triangle
+
+EXACT = {
+    "IF": lambda: IF(),
+    "LIF": lambda: LIF(),
+    "LIF hard": lambda: LIF(v_reset=0.0, surrogate=FastSigmoid()),
+    "LIF all options": lambda: LIF(
+        v_reset=-0.5, detach_reset=True, decay=exponential, decay_input=True, surrogate=Triangle()
+    ),
+    "CubaLIF": lambda: CubaLIF(tau=3.0, tau_syn=2.0, surrogate=Rectangle()),
+    "LI": lambda: LI(tau=3.0, decay_input=True),
+    "a user's": lambda: Adaptive(),
+}
+SLOW_EXACT = {
+    "IF hard": lambda: IF(v_reset=0.1),
+    "LIF rectangle": lambda: LIF(surrogate=Rectangle()),
+    "LIF triangle": lambda: LIF(surrogate=Triangle()),
+    "LIF soft detached": lambda: LIF(detach_reset=True, decay=exponential),
+    "CubaLIF hard": lambda: CubaLIF(v_reset=0.3, detach_reset=True),
+    "LI exponential": lambda: LI(decay=exponential),
+}
+MEMBERS = [
+    *(pytest.param(make, id=name) for name, make in EXACT.items()),
+    *(pytest.param(make, id=name, marks=pytest.mark.slow) for name, make in SLOW_EXACT.items()),
+]
+pytestmark = pytest.mark.usefixtures("unwritten_is_nan")
+
+
+@pytest.mark.parametrize("make", MEMBERS)
+def test_bits(make):
+    neuron = make()
+    for steps in (1, 2, 7, 63):
+        for count in (1, 33, 1000, 1025):
+            xs, first = inputs(neuron, (steps, count, 1), seed=steps * count)
+            reference, kernel = run(neuron, xs, first, "reference"), run(neuron, xs, first, "c++")
+            assert_same_bits(kernel, reference)
+    assert reference.ys.any(), "it never fired"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("mode", ["recompute", "save"])
+def test_bits_in_every_mode_and_dtype(dtype, mode):
+    neuron = LIF(v_reset=0.0, surrogate=FastSigmoid())
+    for steps, count in ((1, 1), (7, 1025), (63, 33)):
+        xs, first = inputs(neuron, (steps, count, 1), dtype)
+        assert_same_bits(run(neuron, xs, first, "c++", backward=mode), run(neuron, xs, first, "reference"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [*EXACT.values(), *SLOW_EXACT.values()], ids=[*EXACT, *SLOW_EXACT])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("mode", ["recompute", "save"])
+def test_bits_of_every_member_in_every_mode_and_dtype(make, dtype, mode):
+    neuron = make()
+    for steps, count in ((1, 1), (7, 1025), (63, 33), (500, 3)):
+        xs, first = inputs(neuron, (steps, count, 1), dtype)
+        assert_same_bits(run(neuron, xs, first, "c++", backward=mode), run(neuron, xs, first, "reference"))
+
+
+def test_spikes_and_states_against_numpy():
+    """An oracle that shares no code: the equations once more, in numpy's float32."""
+    draw = np.random.default_rng(0)
+    xs = (draw.standard_normal((40, 7, 11)) * 0.8 + 0.3).astype(np.float32)
+    v, spikes = np.zeros((7, 11), np.float32), []
+    beta, threshold = np.float32(1 - 1 / 3), np.float32(0.9)
+    for x in xs:
+        v = beta * v + x
+        s = (v - threshold >= 0).astype(np.float32)
+        v = v - s * threshold
+        spikes.append(s)
+    with use("c++"):
+        ys, state = run_net(LIF(tau=3.0, v_threshold=0.9), torch.from_numpy(xs))
+    assert np.array_equal(ys.numpy(), np.stack(spikes))
+    assert np.array_equal(state[""].v.numpy(), v)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("learned", [False, True])
+def test_parameters_of_every_shape(channels_last, learned):
+    shape = (7, 3, 5, 3, 4)
+    channel = torch.linspace(1.6, 3.0, 5).view(5, 1, 1)
+    each = torch.linspace(0.7, 1.3, 60).view(5, 3, 4)
+    wrap = Learned if learned else lambda value: value
+    for neuron in (
+        LIF(tau=wrap(channel), v_threshold=wrap(each), decay_input=True),
+        LIF(tau=wrap(torch.tensor(2.5)), v_threshold=wrap(torch.linspace(0.7, 1.3, 4).view(1, 1, 4))),
+    ):
+        xs, first = inputs(neuron, shape, channels_last=channels_last)
+        reference, kernel = run(neuron, xs, first, "reference"), run(neuron, xs, first, "c++")
+        assert_same_bits(kernel, reference)
+        assert kernel.ys.stride() == xs.stride()
+        assert set(kernel.grads) == set(reference.grads)
+        assert len(kernel.grads) == 2 * learned
+        exact = run(neuron.double(), xs.double(), tuple(f.double() for f in first), "reference")
+        if torch.equal(exact.ys.float(), reference.ys):
+            for name, grad in kernel.grads.items():
+                assert relative(grad, exact.grads[name]) < 1e-5, name
+
+
+@pytest.mark.parametrize("mode", ["recompute", "save"])
+def test_a_users_neuron_with_learned_parameters(mode):
+    neuron = Dendrite()
+    xs, first = inputs(neuron, (33, 5, 5, 4, 4), scale=0.3)
+    reference, kernel = run(neuron, xs, first, "reference"), run(neuron, xs, first, "c++", backward=mode)
+    assert torch.equal(kernel.ys, reference.ys)
+    assert all(map(torch.equal, kernel.last, reference.last))
+    # three and more contributions to one gradient: the loop may add them in another order
+    assert_close_gradients(kernel, reference, 1e-5)
+    exact = run(neuron.double(), xs.double(), tuple(f.double() for f in first), "reference")
+    assert torch.equal(exact.ys.float(), kernel.ys), "choose another seed: a spike sits on the threshold"
+    for name, grad in kernel.grads.items():
+        assert relative(grad, exact.grads[name]) < 1e-5, name
+
+
+@pytest.mark.parametrize(
+    "surrogate",
+    [
+        Sigmoid(),
+        pytest.param(Gaussian(), marks=pytest.mark.slow),
+        MultiGaussian(),
+        pytest.param(ATan(Learned(2.0)), marks=pytest.mark.slow),
+        Triangle(Learned(1.0)),
+        pytest.param(Sigmoid(Learned(4.0)), marks=pytest.mark.slow),
+        pytest.param(Gaussian(Learned(0.5)), marks=pytest.mark.slow),
+        pytest.param(FastSigmoid(Learned(5.0)), marks=pytest.mark.slow),
+    ],
+    ids=repr,
+)
+def test_surrogates_with_functions(surrogate):
+    neuron = LIF(surrogate=surrogate)
+    xs, first = inputs(neuron, (16, 33, 3))
+    reference, kernel = run(neuron, xs, first, "reference"), run(neuron, xs, first, "c++")
+    assert torch.equal(kernel.ys, reference.ys)
+    assert all(map(torch.equal, kernel.last, reference.last))
+    assert_close_gradients(kernel, reference, 2e-6)
+    for name, grad in kernel.grads.items():
+        assert relative(grad, reference.grads[name]) < 1e-5
+
+
+def test_numbers_change_without_compiling(kernel_cache):
+    def objects():
+        return {path.name for path in (kernel_cache / "kernels").glob("*.so")}
+
+    neuron = LIF()
+    xs, first = inputs(neuron, (4, 3, 2))
+    run(neuron, xs, first, "c++")
+    before = objects()
+    for changed in (LIF(tau=7.0), LIF(v_threshold=0.5, decay=exponential), LIF(surrogate=ATan(3.5))):
+        assert_same_bits(run(changed, xs, first, "c++"), run(changed, xs, first, "reference"))
+    neuron.tau = 1.25
+    assert_same_bits(run(neuron, xs, first, "c++"), run(neuron, xs, first, "reference"))
+    assert objects() == before
+
+
+@pytest.mark.parametrize(
+    "arrange",
+    [
+        lambda xs: xs[:1].expand(6, *xs.shape[1:]),
+        lambda xs: xs[::2],
+        lambda xs: xs[:, :, ::2],
+        lambda xs: xs[:, ::2],
+        lambda xs: xs.transpose(1, 2).contiguous().transpose(1, 2),
+        lambda xs: xs.transpose(0, 1).contiguous().transpose(0, 1),
+        lambda xs: xs[:, :, :, :1].expand(-1, -1, -1, 4),
+        lambda xs: xs.flatten()[1 : 1 + 3 * 240].view(3, 4, 5, 12),
+    ],
+    ids=["repeated", "every other step", "strided features", "strided batch", "features first", "batch first",
+         "broadcast features", "unaligned"],
+)  # fmt: skip
+def test_any_layout(arrange):
+    neuron = LIF(tau=torch.linspace(1.5, 3.0, 4))
+    plain, _ = inputs(neuron, (6, 4, 10, 4))
+    xs = arrange(plain)
+    neuron.tau = torch.linspace(1.5, 3.0, xs.shape[-1]).expand(xs.shape[2:]).contiguous()
+    first = (torch.full(xs.shape[1:], 0.1),)
+    ran = []
+    for implementation in ("reference", "c++"):
+        leaf = plain.clone().requires_grad_()
+        with use(implementation):
+            ys, last = neuron.sequence(arrange(leaf), neuron.State(*first))
+            (ys * torch.arange(ys.numel()).view(ys.shape).cos()).sum().backward()
+        ran.append((ys.detach(), last.v.detach(), leaf.grad))
+    for a, b in zip(*ran, strict=True):
+        # a gradient of repeated memory is a sum, whose order may differ
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+    assert torch.equal(ran[0][0], ran[1][0])
+
+
+def test_only_a_part_of_the_outputs_has_a_gradient():
+    neuron = CubaLIF(tau=3.0, tau_syn=2.0, surrogate=Rectangle())
+    xs, first = inputs(neuron, (5, 3, 4))
+    for pick in (lambda ys, last: ys.sum(), lambda ys, last: last.i.sum(), lambda ys, last: (ys[2] * last.v).sum()):
+        grads = []
+        for implementation in ("reference", "c++"):
+            leaf = xs.clone().requires_grad_()
+            with use(implementation):
+                pick(*neuron.sequence(leaf, neuron.State(*first))).backward()
+            grads.append(leaf.grad)
+        assert torch.equal(*grads)
+
+
+def test_what_needs_no_gradient_gets_none():
+    neuron = LIF(tau=Learned(2.0))
+    xs, _ = inputs(neuron, (5, 3, 4))
+    with use("c++"):
+        neuron(xs).sum().backward()
+    (one,) = (p.grad for p in neuron.parameters())
+    assert xs.grad is None
+    neuron.zero_grad()
+    with use("reference"):
+        neuron(xs).sum().backward()
+    (other,) = (p.grad for p in neuron.parameters())
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=0)
+    with use("c++"), torch.no_grad():
+        assert not neuron(xs).requires_grad
+    with use("c++"), torch.inference_mode():
+        assert torch.equal(neuron(xs), neuron(xs.clone()))
+
+
+def test_long_sequences_go_segment_by_segment(monkeypatch):
+    from snn4.kernels import plan
+
+    neuron = CubaLIF(tau=3.0, tau_syn=2.0, surrogate=Rectangle())
+    xs, first = inputs(neuron, (29, 3, 5))
+    whole = run(neuron, xs, first, "c++")
+    for steps in (1, 2, 7, 28, 29, 30):
+        monkeypatch.setattr(plan, "_HISTORY_BYTES", steps * 256 * 4 * 2)
+        assert_same_bits(run(neuron, xs, first, "c++"), whole)
+
+
+@pytest.mark.parametrize("mode", ["recompute", "save"])
+def test_streaming_stores_and_threads_change_no_bit(monkeypatch, mode):
+    from snn4.kernels import plan
+
+    neuron = LIF(tau=Learned(2.0, shape=(3, 1, 1)), v_threshold=Learned(1.0))
+    xs, first = inputs(neuron, (6, 17, 3, 16, 16))
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(plan, "_SERIAL", 1)
+    ran = []
+    try:
+        for count, limit in ((1, 1 << 40), (1, 0), (3, 1 << 40), (2, 0)):
+            torch.set_num_threads(count)
+            monkeypatch.setattr(plan, "_STREAM_BYTES", limit)
+            ran.append(run(neuron, xs, first, "c++", backward=mode))
+    finally:
+        torch.set_num_threads(threads)
+    for other in ran[1:]:
+        assert_same_bits(other, ran[0])
+        assert other.grads.keys() == ran[0].grads.keys()
+        assert all(torch.equal(other.grads[name], grad) for name, grad in ran[0].grads.items())
+
+
+def test_chunks_change_no_bit():
+    neuron = CubaLIF(tau=3.0, tau_syn=2.0, surrogate=Rectangle())
+    xs, _ = inputs(neuron, (23, 3, 5))
+    with use("c++"):
+        ys, state = run_net(neuron, xs)
+        parts, now = [], None
+        for part in xs.split([1, 2, 7, 13]):
+            y, now = run_net(neuron, part, now)
+            parts.append(y)
+        stream = Stream(neuron)
+        streamed = torch.cat([stream(part) for part in xs.split(4)])
+    assert torch.equal(torch.cat(parts), ys)
+    assert torch.equal(streamed, ys)
+    assert all(map(torch.equal, now[""], state[""]))
+
+
+def test_second_derivatives():
+    neuron = LIF(tau=Learned(2.0)).double()
+    xs, _ = inputs(neuron, (5, 2, 3), torch.float64)
+    found = []
+    for implementation in ("reference", "c++"):
+        leaf = xs.clone().requires_grad_()
+        with use(implementation):
+            ys = neuron(leaf)
+            first = torch.autograd.grad(
+                (ys * ys.detach().cumsum(0)).sum(), [leaf, *neuron.parameters()], create_graph=True
+            )
+            found.append(torch.autograd.grad(sum((g * g).sum() for g in first), [leaf, *neuron.parameters()]))
+    assert found[0][0].any()
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_extreme_values():
+    neuron = LIF(surrogate=Sigmoid())
+    xs = torch.tensor([float("nan"), float("inf"), -float("inf"), 1e38, -1e38, 1e-45, -0.0, 300.0, -300.0])
+    xs = xs.expand(3, 1, 9).contiguous()
+    reference, kernel = (run(neuron, xs, (torch.zeros(1, 9),), name) for name in ("reference", "c++"))
+    for name in ("ys", "grad_x"):
+        torch.testing.assert_close(
+            getattr(kernel, name), getattr(reference, name), equal_nan=True, rtol=1e-6, atol=1e-7
+        )
