@@ -444,3 +444,14 @@ def test_numbers_that_overflow_inside_are_named():
     net = torch.nn.Sequential(Overflows(), nn.Linear(3, 2))
     with pytest.raises(NotFiniteError, match="the input of 1"):
         profile(net, torch.ones(1, 1, 3))
+
+
+def test_steps_are_those_that_the_neurons_take():
+    from snn4 import models
+
+    held = profile(models.mlp(4, [3], 2, steps=5), torch.rand(1, 2, 4))
+    assert held.steps == held.to_dict()["steps"] == 5
+    assert profile(models.mlp(4, [3], 2, torch.nn.ReLU), torch.rand(1, 2, 4)).steps == 1
+    loop = nn.Sequential(nn.Recurrent(nn.LIF(), nn.Linear(4, 4)))
+    assert profile(loop, torch.rand(6, 2, 4)).steps == 6
+    assert profile(loop, torch.rand(6, 2, 4), steps=3).steps == 3

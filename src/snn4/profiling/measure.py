@@ -8,7 +8,7 @@ from torch import Tensor
 from snn4.core.checks import check_finite
 from snn4.core.errors import OptionError, ShapeError
 from snn4.profiling.bits import Bits
-from snn4.profiling.records import Other, Row, Synapses
+from snn4.profiling.records import Neurons, Other, Row, Synapses
 from snn4.profiling.result import Profile
 from snn4.profiling.watch import Watch, evaluating
 from snn4.quantization import weight_bits
@@ -55,7 +55,8 @@ def profile(net: torch.nn.Module, x: Tensor, *, steps: int | None = None, batch_
     rows = watch.rows(samples=x.shape[1])
     return Profile(
         samples=x.shape[1],
-        steps=x.shape[0],
+        # a network may hold each frame for several steps (nn.Hold); a loop calls its neurons step by step
+        steps=max([len(x), *(row.longest for row in rows if isinstance(row, Neurons))]),
         rows=tuple(rows),
         parameters=sum(p.numel() for p in net.parameters()),
         bytes=_deployed_bytes(net),

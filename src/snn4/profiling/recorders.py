@@ -213,7 +213,7 @@ class NeuronRecorder:
         self.membranes: dict[torch.Size, MembraneCount] = {}
         self.spikes: list[Tensor] = []
         self.updates: list[Tensor] = []
-        self.samples = self.calls = 0
+        self.samples = self.calls = self.longest = 0
 
     def begin(self, frame: Frame) -> None:
         """A new batch."""
@@ -226,6 +226,7 @@ class NeuronRecorder:
     def after(self, x: Tensor, out: Tensor, frame: Frame) -> None:
         """One call of the layer."""
         self.calls += 1
+        self.longest = max(self.longest, len(out))
         frame.neuron_calls = max(frame.neuron_calls, self.calls)
         frame.neuron_outputs.append(weakref.ref(out))
         features = out.shape[2:]
@@ -261,6 +262,7 @@ class NeuronRecorder:
             state_words=sum(m.words for m in self.membranes.values()),
             state_bytes=sum(m.bytes for m in self.membranes.values()),
             fields=len(self.neuron.State._fields),
+            longest=self.longest,
         )
 
 

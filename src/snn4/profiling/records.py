@@ -106,6 +106,7 @@ class Neurons:
         state_words: numbers of state that are read, and written, in all steps of a sample together.
         state_bytes: their size.
         fields: how many state variables one neuron has.
+        longest: steps of its longest call.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Neurons:
     state_words: int = 0
     state_bytes: int = 0
     fields: int = 0
+    longest: int = 0
 
     @property
     def rate(self) -> float:

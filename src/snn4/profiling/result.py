@@ -28,7 +28,7 @@ class Profile:
 
     Args:
         samples: how many samples were measured.
-        steps: T, the time steps of each.
+        steps: T, the time steps that each takes: more than the input has, where the network holds a frame for several.
         rows: the layers that ran, in order.
         parameters: how many numbers are trained.
         bytes: their size as deployed, quantised weights packed into their bits.

@@ -191,7 +191,7 @@ def compare(
         # only now the test split is looked at
         tested = {name: evaluate(net, task, dataset.test, seed=config.seed) for name, net in networks.items()}
         models = {
-            name: _model(experiment, fitted[name], tested[name]) | measure(name, net, task, dataset, config)
+            name: _model(experiment, fitted[name], tested[name]) | measure(net, task, dataset, config)
             for name, net in networks.items()
         }
         models["snn"]["accuracy_by_step"] = tested["snn"].accuracy_by_step
@@ -239,14 +239,12 @@ def _about(dataset: DataSet, train: Split, val: Split) -> dict[str, Any]:
     }
 
 
-def measure(name: str, net: torch.nn.Module, task: Task, dataset: DataSet, config: ImageConfig) -> dict[str, Any]:
+def measure(net: torch.nn.Module, task: Task, dataset: DataSet, config: ImageConfig) -> dict[str, Any]:
     """What a trained network costs, on test samples: activity, operations, energy, latency."""
     some = dataset.test.inputs[: min(PROFILED, len(dataset.test))]
     xs = task.encode(some, torch.Generator().manual_seed(config.seed))
-    steps = config.steps if name == "snn" else 1
     # timed as it would be deployed: rounding the weights at every call belongs to training
-    measured = {**profile(net, xs, batch_size=128).to_dict(), **latency(baked(net), xs).to_dict()}
-    return measured | {"steps": steps}
+    return {**profile(net, xs, batch_size=128).to_dict(), **latency(baked(net), xs).to_dict()}
 
 
 @contextlib.contextmanager
