@@ -205,3 +205,12 @@ def test_layers_with_weights_have_torch_s_keys():
 def test_no_folded_layer_is_stateful():
     for name, (arguments, options, _) in LAYERS.items():
         assert not isinstance(getattr(nn, name)(*arguments, **options), Stateful)
+
+
+def test_pooling_with_indices_unfolds_both():
+    x = torch.randn(3, 2, 4, 6, 6)
+    ys, where = nn.MaxPool2d(2, return_indices=True)(x)
+    for t in range(3):
+        expected, places = torch.nn.MaxPool2d(2, return_indices=True)(x[t])
+        assert torch.equal(ys[t], expected)
+        assert torch.equal(where[t], places)

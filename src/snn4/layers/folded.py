@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from jaxtyping import Float
@@ -49,7 +49,12 @@ class Folded(torch.nn.Module):
     def forward(self, x: Float[Tensor, "T B *features"], *args: Any, **kwargs: Any) -> Float[Tensor, "T B *out"]:
         """The layer at every step. Shape: (T, B, *features) -> (T, B, *features')."""
         self.check(x)
-        return unfold(super().forward(fold(x), *args, **kwargs), *x.shape[:2])
+        ys: Any = super().forward(fold(x), *args, **kwargs)
+        if isinstance(ys, tuple):
+            # a pooling layer with return_indices=True
+            parts: Any = tuple(unfold(y, *x.shape[:2]) for y in cast("tuple[Tensor, ...]", ys))
+            return parts
+        return unfold(ys, *x.shape[:2])
 
 
 class Fold(FoldsTime):
