@@ -104,18 +104,24 @@ def _count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+# the report's own wording of units, imported where it is used because the rest of its package is heavy
 def _size(value: float) -> str:
-    return f"{value / 1024:,.1f} KiB"
+    from snn4.view.units import bytes_text
+
+    return bytes_text(value)
 
 
 def _energy(value: list[float]) -> str:
-    """A range of picojoules, in nanojoules."""
-    low, high = (picojoule / 1e3 for picojoule in value)
-    return f"{low:,.3g}–{high:,.3g} nJ"
+    from snn4.view.units import energy_range
+
+    low, high = value
+    return energy_range(low, high)
 
 
 def _milliseconds(value: float) -> str:
-    return f"{value:.2f} ms"
+    from snn4.view.units import milliseconds
+
+    return milliseconds(value)
 
 
 def _seconds(value: float) -> str:
