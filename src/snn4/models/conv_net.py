@@ -79,7 +79,7 @@ def conv_net(
         layers[f"neuron{n}"] = neuron()
         width = size
     layers["output"] = Linear(width, classes)
-    # a fifth to a third less time for a training step on a CPU, measured with T = 4 and 32-64-128 channels
+    # 12 to 38 % less time for a training step on a CPU; see the experiment log
     net = torch.nn.Sequential(layers)
     net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return net

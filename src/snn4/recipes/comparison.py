@@ -23,11 +23,12 @@ from snn4.objectives import cross_entropy
 from snn4.profiling import latency, profile
 from snn4.quantization import baked, bits_for_steps, quantised_twin
 from snn4.recipes.options import NeuronOptions, TrainingOptions, command_line
+from snn4.recipes.recipe import Main
 from snn4.recipes.snapshot import write_snapshot
 from snn4.training import Evaluation, Fitted, Task, environment, evaluate, fit, save_weights
 from snn4.view import write_report
 
-__all__ = ["FILES", "Experiment", "ImageConfig", "compare", "make_networks", "make_task", "measure"]
+__all__ = ["FILES", "Experiment", "ImageConfig", "compare", "make_networks", "make_task", "measure", "runner"]
 
 FILES = {"snn": "model.safetensors", "ann": "ann.safetensors", "ann_quantised": "ann_quantised.safetensors"}
 SCHEMA = 1
@@ -237,6 +238,19 @@ def _about(dataset: DataSet, train: Split, val: Split) -> dict[str, Any]:
         "licence": dataset.licence,
         "about": dataset.about,
     }
+
+
+def runner(experiment: Callable[[Any], Experiment]) -> Main:
+    """The `main` of a recipe that is a comparison and nothing else.
+
+    Args:
+        experiment: from the recipe's options to its part of the common course.
+    """
+
+    def main(config: Any, **how: Any) -> dict[str, Any]:
+        return compare(experiment(config), config, **how)
+
+    return main
 
 
 def measure(net: torch.nn.Module, task: Task, dataset: DataSet, config: ImageConfig) -> dict[str, Any]:

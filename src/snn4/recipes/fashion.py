@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
 
 from snn4.models import conv_net
-from snn4.recipes.comparison import Experiment, compare
+from snn4.recipes.comparison import Experiment, runner
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 
 __all__ = ["EXPECTED", "TITLE", "Config", "experiment", "main"]
@@ -61,10 +59,4 @@ def experiment(config: Config) -> Experiment:
     return Experiment("fashion", TITLE, "fashion", 1 / 12, words, build, EXPECTED)
 
 
-def main(
-    config: Config, *, out: Path, resume: bool, progress: bool, lang: str, data: Path | None, download: bool
-) -> dict[str, Any]:
-    """Train, compare, report."""
-    return compare(
-        experiment(config), config, out=out, resume=resume, progress=progress, lang=lang, data=data, download=download
-    )
+main = runner(experiment)
