@@ -83,6 +83,8 @@ def __getattr__(name: str) -> Any:
         if not hasattr(home, name):
             raise AttributeError(f"module 'snn4' has no attribute {name!r}")
         found = getattr(home, name)
+        if name == "Neuron":
+            importlib.import_module("snn4.kernels")  # who writes a neuron wants it compiled
     else:
         raise AttributeError(f"module 'snn4' has no attribute {name!r}")
     # from now on it is an ordinary attribute, which torch.compile can see as well

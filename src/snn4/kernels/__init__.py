@@ -1,7 +1,7 @@
 """Floor 3: the neuron compiler. Any elementwise neuron, from its own `step`, at the machine's speed.
 
-Importing this package registers the kernels; what cannot become one runs in the reference loop, and `snn4.explain` says
-why.
+Importing this package registers the kernels, and `snn4.neurons` imports it. What cannot become a kernel runs in the
+reference loop, and `snn4.explain` says why; `with snn4.kernels.use("reference"):` runs everything there.
 """
 
 from __future__ import annotations

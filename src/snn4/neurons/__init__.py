@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import snn4.kernels  # noqa: F401  (from now on the compiler runs what it can)
 from snn4.neurons.cuba_lif import CubaLIF
 from snn4.neurons.decay import Decay, euler, exponential
 from snn4.neurons.integrate_and_fire import IF
