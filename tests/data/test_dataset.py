@@ -9,7 +9,7 @@ from snn4.data import DataSet, Split
 CASES = {
     "lengths": (torch.zeros(3, 2), torch.zeros(2, dtype=torch.int64), "inputs of shape \\(3, 2\\) and 2 targets"),
     "type of targets": (torch.zeros(3, 2), torch.zeros(3), "type float32"),
-    "rank of targets": (torch.zeros(3, 2), torch.zeros(3, 1, dtype=torch.int64), "shape \\(3, 1\\)"),
+    "rank of targets": (torch.zeros(3, 2), torch.zeros(3, 1, 1, dtype=torch.int64), "shape \\(3, 1, 1\\)"),
     "type of inputs": (torch.zeros(3, 2, dtype=torch.int32), torch.zeros(3, dtype=torch.int64), "type int32"),
     "no features": (torch.zeros(3), torch.zeros(3, dtype=torch.int64), "features"),
 }

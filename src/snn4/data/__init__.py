@@ -15,12 +15,14 @@ from snn4.data.augmentation import Augmentation, Compose, Cutout, Flip, Shift, c
 from snn4.data.dataset import DataSet, Split
 from snn4.data.encoders import Delta, Direct, Encoder, Latency, LogLatency, Phase, Poisson, Population, repeat
 from snn4.data.folders import cache_folder, data_folder
+from snn4.data.recordings import EVENT, Recordings
 from snn4.data.scaling import normalise, unit
-from snn4.data.sets.catalogue import Status, available, card, load, names, register
+from snn4.data.sets.catalogue import Status, available, card, load, load_recordings, names, register
 from snn4.data.sets.source import Card, Found, Remote, Source
 from snn4.data.split import hold_out, order
 
 __all__ = [
+    "EVENT",
     "Augmentation",
     "Card",
     "Compose",
@@ -36,6 +38,7 @@ __all__ = [
     "Phase",
     "Poisson",
     "Population",
+    "Recordings",
     "Remote",
     "Shift",
     "Source",
@@ -48,6 +51,7 @@ __all__ = [
     "data_folder",
     "hold_out",
     "load",
+    "load_recordings",
     "names",
     "normalise",
     "order",

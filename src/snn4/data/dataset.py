@@ -19,11 +19,11 @@ class Split:
 
     Args:
         inputs: one row a sample, as stored: `uint8` (images 0..255), or floating point.
-        targets: the class of every sample.
+        targets: the class of every sample; or, where each step has one, of every step, -1 where it is not known.
 
     Shape:
         inputs: (N, *features), uint8 or floating point.
-        targets: (N,), int64.
+        targets: (N,) or (N, T), int64.
 
     Raises:
         ShapeError: the two do not belong together.
@@ -41,10 +41,10 @@ class Split:
 
     def __post_init__(self) -> None:
         inputs, targets = self.inputs, self.targets
-        if targets.dim() != 1 or targets.dtype != torch.int64:
+        if targets.dim() not in (1, 2) or targets.dtype != torch.int64:
             raise ShapeError(
                 f"Split got targets of shape {tuple(targets.shape)} and type {_short(targets)}",
-                "one int64 class a sample, shape (N,)",
+                "one int64 class a sample, shape (N,), or a step, shape (N, T)",
                 "targets.reshape(-1).to(torch.int64) makes them so.",
             )
         if inputs.dim() < 2 or len(inputs) != len(targets):

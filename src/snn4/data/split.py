@@ -76,6 +76,9 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
             "0.1 is usual.",
         )
     targets = split.targets.cpu().numpy()
+    if targets.ndim > 1:
+        # a class a step: the sample as a whole has none, and all count alike
+        targets = np.zeros(len(targets), np.int64)
     classes, counts = np.unique(targets, return_counts=True)
     share = counts * (size / len(split))
     quota = np.floor(share).astype(np.int64)

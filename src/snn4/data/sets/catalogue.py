@@ -9,12 +9,19 @@ from pathlib import Path
 from snn4.core.errors import DataFileError, OptionError, suggest
 from snn4.data.dataset import DataSet
 from snn4.data.folders import data_folder
+from snn4.data.recordings import Recordings
+from snn4.data.sets.braille import BRAILLE
 from snn4.data.sets.cifar10 import CIFAR10
 from snn4.data.sets.digits import Digits
+from snn4.data.sets.ecg import ECG
+from snn4.data.sets.events import EventSource
 from snn4.data.sets.mnist import FASHION, MNIST
+from snn4.data.sets.nmnist import NMNIST
+from snn4.data.sets.radar import RADAR
+from snn4.data.sets.shd import SHD
 from snn4.data.sets.source import Card, Found, Source
 
-__all__ = ["Status", "available", "card", "load", "names", "register"]
+__all__ = ["Status", "available", "card", "load", "load_recordings", "names", "register"]
 
 _SOURCES: dict[str, Source] = {}
 
@@ -57,7 +64,7 @@ def names() -> tuple[str, ...]:
 
     Example:
         >>> names()
-        ('digits', 'mnist', 'fashion', 'cifar10')
+        ('digits', 'mnist', 'fashion', 'cifar10', 'nmnist-1100', 'shd', 'braille', 'radar', 'ecg')
     """
     return tuple(_SOURCES)
 
@@ -128,15 +135,11 @@ def load(
         source.fetch(root, progress=progress)
         found = source.find(root)
     if found.missing and not source.built_in:
-        raise DataFileError(
-            f"{facts.title} was not found in {found.where} (missing: {', '.join(found.missing)})",
-            f"its files in {root}, or in its sub-folder {facts.name}",
-            f"Get them with `snn4 run {facts.name} --download`, or set SNN4_DATA to the folder that holds them.",
-        )
+        raise _absent(source, found, root)
     try:
         train, test = source.read(found.folder, verify=verify)
     except DataFileError as cause:
-        if source.built_in:
+        if source.built_in or not source.downloads:
             raise
         advice = f"{cause.advice} `snn4 run {facts.name} --download` gets what is missing.".lstrip()
         raise DataFileError(cause.came, cause.expected, advice) from cause
@@ -151,6 +154,48 @@ def load(
         licence=facts.licence,
         citation=facts.citation,
         key=facts.key,
+    )
+
+
+def load_recordings(
+    name: str, folder: str | os.PathLike[str] | None = None, *, verify: bool = True
+) -> tuple[Recordings, Recordings]:
+    """Read a data set of events as recordings, to cut into frames of one's own, or to use as they are.
+
+    Args:
+        name: a data set of events: `"nmnist-1100"`, `"shd"` or `"radar"`.
+        folder: the data folder; else `$SNN4_DATA`, else the user's cache.
+        verify: hold the files against the published checksums.
+
+    Returns:
+        Training and test recordings.
+
+    Raises:
+        OptionError: there is no such data set, or it has no events.
+        DataFileError: it is not there, damaged, or not the published one.
+
+    Example:
+        >>> train, test = load_recordings("radar")        # doctest: +SKIP
+        >>> train.binned(steps=50, dt=30_000)              # doctest: +SKIP
+        Split(1920 samples of (50, 6) uint8)
+    """
+    source = _source(name)
+    if not isinstance(source, EventSource):
+        known = [s.card.name for s in _SOURCES.values() if isinstance(s, EventSource)]
+        raise OptionError(f"the data set {name!r} has no events", f"one of {', '.join(known)}", "Use snn4.data.load.")
+    found = source.find(data_folder(folder))
+    if found.missing:
+        raise _absent(source, found, data_folder(folder))
+    return source.recordings(found.folder, verify=verify)
+
+
+def _absent(source: Source, found: Found, root: Path) -> DataFileError:
+    facts = source.card
+    get = f"Get them with `snn4 run {facts.name} --download`, or set" if source.downloads else "Put them there, or set"
+    return DataFileError(
+        f"{facts.title} was not found in {found.where} (missing: {', '.join(found.missing)})",
+        f"its files in {root}, or in its sub-folder {facts.name}",
+        f"{get} SNN4_DATA to the folder that holds them.",
     )
 
 
@@ -175,5 +220,5 @@ def _source(name: str) -> Source:
     return source
 
 
-for _known in (Digits(), MNIST, FASHION, CIFAR10):
+for _known in (Digits(), MNIST, FASHION, CIFAR10, NMNIST, SHD, BRAILLE, RADAR, ECG):
     register(_known)

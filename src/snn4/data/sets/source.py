@@ -85,6 +85,8 @@ class Source(ABC):
     card: Card
     # whether it comes with a library and has no files; then `read` takes any folder
     built_in: ClassVar[bool] = False
+    # whether `fetch` can get its files
+    downloads: ClassVar[bool] = True
 
     @abstractmethod
     def find(self, root: Path) -> Found:
