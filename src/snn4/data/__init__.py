@@ -18,6 +18,7 @@ from snn4.data.folders import cache_folder, data_folder
 from snn4.data.scaling import normalise, unit
 from snn4.data.sets.catalogue import Status, available, card, load, names, register
 from snn4.data.sets.source import Card, Found, Remote, Source
+from snn4.data.sets.yin_yang import yin_yang
 from snn4.data.split import hold_out, order
 
 __all__ = [
@@ -54,4 +55,5 @@ __all__ = [
     "register",
     "repeat",
     "unit",
+    "yin_yang",
 ]

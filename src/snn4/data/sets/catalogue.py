@@ -13,6 +13,7 @@ from snn4.data.sets.cifar10 import CIFAR10
 from snn4.data.sets.digits import Digits
 from snn4.data.sets.mnist import FASHION, MNIST
 from snn4.data.sets.source import Card, Found, Source
+from snn4.data.sets.yin_yang import YinYang
 
 __all__ = ["Status", "available", "card", "load", "names", "register"]
 
@@ -57,7 +58,7 @@ def names() -> tuple[str, ...]:
 
     Example:
         >>> names()
-        ('digits', 'mnist', 'fashion', 'cifar10')
+        ('digits', 'mnist', 'fashion', 'cifar10', 'yinyang')
     """
     return tuple(_SOURCES)
 
@@ -135,6 +136,7 @@ def load(
         )
     try:
         train, test = source.read(found.folder, verify=verify)
+        validation = source.read_validation(found.folder, verify=verify)
     except DataFileError as cause:
         if source.built_in:
             raise
@@ -144,6 +146,7 @@ def load(
         name=facts.name,
         train=train,
         test=test,
+        validation=validation,
         classes=facts.classes,
         mean=facts.mean,
         std=facts.std,
@@ -175,5 +178,5 @@ def _source(name: str) -> Source:
     return source
 
 
-for _known in (Digits(), MNIST, FASHION, CIFAR10):
+for _known in (Digits(), MNIST, FASHION, CIFAR10, YinYang()):
     register(_known)
