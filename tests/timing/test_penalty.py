@@ -96,10 +96,10 @@ def dead_layer(generator):
 def test_a_layer_that_is_dead_wakes_up(penalty):
     layer, times = dead_layer(torch.Generator().manual_seed(0))
     assert silent(layer(times)).all(0).float().mean() > 0.8
-    optimiser = torch.optim.SGD(layer.parameters(), lr=0.5)
+    optimiser = torch.optim.SGD(layer.parameters(), lr=2.0)
     bumping = WeightBumping(1, share=0.0, size=0.05, most=0.2)
     watched = bumping.watched if penalty == "bump" else penalty
-    for _ in range(200):
+    for _ in range(40):
         with watched(layer) as cost:
             layer(times)
         loss = cost()
@@ -113,7 +113,7 @@ def test_a_layer_that_is_dead_wakes_up(penalty):
 
 def test_the_weight_penalty_lifts_the_sum_of_weights_to_the_threshold():
     layer, times = dead_layer(torch.Generator().manual_seed(0))
-    optimiser = torch.optim.SGD(layer.parameters(), lr=0.01)
+    optimiser = torch.optim.SGD(layer.parameters(), lr=0.02)
     for _ in range(100):
         with DeadNeurons("weights", 1.0)(layer) as cost:
             layer(times)
@@ -128,8 +128,8 @@ def test_the_peak_penalty_wakes_every_pair_whose_potential_rises():
     with torch.no_grad():
         layer.weight.abs_().mul_(0.05)
     assert silent(layer(times)).all()
-    optimiser = torch.optim.SGD(layer.parameters(), lr=0.5)
-    for _ in range(100):
+    optimiser = torch.optim.SGD(layer.parameters(), lr=2.0)
+    for _ in range(40):
         with DeadNeurons("peak", 1.0)(layer) as cost:
             layer(times)
         optimiser.zero_grad()

@@ -6,7 +6,7 @@ import torch
 
 from snn4 import timing
 from snn4.timing import Constants, Fired
-from snn4.timing.statistics import activity, statistics, summary, warnings
+from snn4.timing.statistics import activity, activity_table, advice, observe
 
 INF = float("inf")
 
@@ -34,25 +34,25 @@ def test_shares_by_hand():
     assert (found.active, found.several, found.silent) == (3 / 6, 1 / 6, 1 / 3)
     # below 1e-3 / 0.5 = 2e-3: one of four spikes
     assert (found.truncated, found.tangential) == (1 / 6, 1 / 4)
-    assert "tangential" in warnings(found)
-    assert "truncated" in warnings(found)
+    assert "tangential" in advice(found)
+    assert "truncated" in advice(found)
 
 
 def test_a_net_tells_each_of_its_layers_and_stays_in_its_mode():
     net = torch.nn.Sequential(
         timing.LIF(4, 5, init_mean=30.0, init_std=0.0), timing.LIF(5, 3, init_mean=-1.0, init_std=0.0)
     ).train()
-    found = statistics(net, torch.zeros(2, 4, 1))
+    found = observe(net, torch.zeros(2, 4, 1))
     assert net.training
     assert list(found) == ["0", "1"]
     assert found["0"].active == 1.0
     assert found["1"].silent == 1.0
-    assert list(warnings(found["1"])) == ["silent"]
-    assert "100%" in summary(found)
+    assert list(advice(found["1"])) == ["silent"]
+    assert "100%" in activity_table(found)
 
 
 def test_one_spike_a_neuron_is_no_truncation_to_warn_of():
     net = torch.nn.Sequential(timing.LIF(4, 5, init_mean=30.0, init_std=0.0, max_spikes=1))
-    found = statistics(net, torch.zeros(2, 4, 1))["0"]
+    found = observe(net, torch.zeros(2, 4, 1))["0"]
     assert found.truncated == 1.0
-    assert warnings(found) == {}
+    assert advice(found) == {}

@@ -129,7 +129,7 @@ def potential_hinge(
         >>> ramp, times = Constants(torch.inf, torch.inf, 1.0), torch.tensor([[[0.0], [0.5]]])
         >>> fired = torch.tensor([[[0.9], [torch.inf]]])
         >>> potential_hinge(times, fired, torch.tensor([[9.0, 9.0], [-1.0, 2.0]]), ramp, level=0.5)
-        tensor(0.2500)
+        tensor(0.7500)
     """
     dead = silent(fired).all(0)
     if not bool(dead.any()):

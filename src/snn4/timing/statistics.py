@@ -13,10 +13,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from snn4.core.report import table
+from snn4.timing.layer import watch
 from snn4.timing.types import Constants, Fired
 
-__all__ = ["LayerActivity", "activity", "statistics", "summary", "warnings"]
+__all__ = ["LayerActivity", "activity", "activity_table", "advice", "observe"]
 
 TANGENTIAL = 1e-3
 # shares above which a layer is worth a warning
@@ -80,7 +84,7 @@ def activity(fired: Fired, constants: Constants, window: float = 1.0) -> LayerAc
     """
     spike = fired.exists
     pairs = spike.shape[0] * spike.shape[1]
-    count = fired.count
+    count = fired.counts
     finite = [tau for tau in (float(constants.tau_v), float(constants.tau_i)) if math.isfinite(tau)]
     graze = TANGENTIAL * float(constants.v_threshold) / min(finite, default=window)
     spikes = int(count.sum())
@@ -97,7 +101,7 @@ def activity(fired: Fired, constants: Constants, window: float = 1.0) -> LayerAc
     )
 
 
-def statistics(net: torch.nn.Module, x: Tensor) -> dict[str, LayerActivity]:
+def observe(net: torch.nn.Module, x: Tensor) -> dict[str, LayerActivity]:
     """What every layer that fires does with a batch, by its path; in evaluation mode, without gradients.
 
     Args:
@@ -107,7 +111,7 @@ def statistics(net: torch.nn.Module, x: Tensor) -> dict[str, LayerActivity]:
     Example:
         >>> from snn4 import timing
         >>> net = torch.nn.Sequential(timing.LIF(2, 3, init_mean=-1.0, init_std=0.0))
-        >>> statistics(net, torch.zeros(1, 2, 1))["0"].silent
+        >>> observe(net, torch.zeros(1, 2, 1))["0"].silent
         1.0
     """
     modes = [(module, module.training) for module in net.modules()]
@@ -121,11 +125,11 @@ def statistics(net: torch.nn.Module, x: Tensor) -> dict[str, LayerActivity]:
     return {one.path: activity(one.fired, one.layer.constants, one.layer.window) for one in seen}
 
 
-def summary(layers: dict[str, LayerActivity]) -> str:
+def activity_table(layers: dict[str, LayerActivity]) -> str:
     """A table for reading, one line a layer.
 
     Example:
-        >>> print(summary({"spikes1": LayerActivity(400, 100, 0.8, 0.6, 0.1, 0.02, 0.0, 0.0, 8)}))
+        >>> print(activity_table({"spikes1": LayerActivity(400, 100, 0.8, 0.6, 0.1, 0.02, 0.0, 0.0, 8)}))
         layer    neurons  spikes a neuron  active  several  silent  truncated  tangential
         spikes1  400      0.8              60%     10%      2%      0%         0%
     """
@@ -138,11 +142,11 @@ def summary(layers: dict[str, LayerActivity]) -> str:
     return table(header, rows)
 
 
-def warnings(found: LayerActivity) -> dict[str, str]:
+def advice(found: LayerActivity) -> dict[str, str]:
     """What about a layer's activity is worth a warning: its kind, and a sentence with advice.
 
     Example:
-        >>> list(warnings(LayerActivity(400, 100, 0.1, 0.1, 0.0, 0.8, 0.0, 0.0, 8)))
+        >>> list(advice(LayerActivity(400, 100, 0.1, 0.1, 0.0, 0.8, 0.0, 0.0, 8)))
         ['silent']
     """
     said: dict[str, str] = {}
