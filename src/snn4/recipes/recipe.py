@@ -18,7 +18,16 @@ from snn4.core.errors import OptionError, suggest
 __all__ = ["Recipe", "get", "names"]
 
 # in the order in which a newcomer should meet them
-_NAMES = ("digits", "mnist", "fashion", "cifar10")
+_NAMES = (
+    "digits",
+    "mnist",
+    "fashion",
+    "cifar10",
+    "yinyang_times",
+    "multispike_mnist",
+    "single_spike_mnist",
+    "multispike_fashion",
+)
 
 
 class Main(Protocol):
@@ -58,7 +67,7 @@ def names() -> list[str]:
     """All recipes.
 
     Example:
-        >>> names()
+        >>> names()[:4]
         ['digits', 'mnist', 'fashion', 'cifar10']
     """
     return list(_NAMES)

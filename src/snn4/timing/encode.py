@@ -32,8 +32,10 @@ class Latency(torch.nn.Module):
         threshold: the largest value that is silent. A negative one lets zeros fire, at `t_in`.
         invert: large values late, `t = t_in x`, as the Yin-Yang task is usually given.
         bias: the time of one more spike that every sample gets; `None` for none.
+        flatten: `False` keeps the axes of images, for convolutions; there is no bias then.
 
-    Shape: (B, *features) -> (B, N, 1), with N the number of features, and one more for the bias.
+    Shape: (B, *features) -> (B, N, 1), with N the number of features, and one more for the bias; not flattened,
+        (B, *features, 1).
 
     Raises:
         OptionError: `t_in` is not above 0, or the bias is negative.
@@ -46,16 +48,24 @@ class Latency(torch.nn.Module):
     """
 
     def __init__(
-        self, t_in: float = 1.0, threshold: float = 0.0, *, invert: bool = False, bias: float | None = None
+        self,
+        t_in: float = 1.0,
+        threshold: float = 0.0,
+        *,
+        invert: bool = False,
+        bias: float | None = None,
+        flatten: bool = True,
     ) -> None:
         super().__init__()
         if not 0 < t_in < math.inf:
             raise OptionError(f"Latency got t_in={t_in!r}", "t_in > 0", "0.8 of the window is a good start.")
         if bias is not None and not 0 <= bias < math.inf:
             raise OptionError(f"Latency got bias={bias!r}", "a time >= 0, or None")
-        self.t_in, self.threshold, self.invert, self.bias = t_in, threshold, invert, bias
+        if bias is not None and not flatten:
+            raise OptionError("Latency got a bias and flatten=False", "one of them", "An image has no place for it.")
+        self.t_in, self.threshold, self.invert, self.bias, self.flatten = t_in, threshold, invert, bias, flatten
 
-    def forward(self, x: Float[Tensor, "B *features"]) -> Float[Tensor, "B N 1"]:
+    def forward(self, x: Float[Tensor, "B *features"]) -> Float[Tensor, "B *N 1"]:
         """The spike times of a batch."""
         if x.ndim < 2 or not x.is_floating_point():
             raise ShapeError(
@@ -63,7 +73,7 @@ class Latency(torch.nn.Module):
                 "(B, *features) of floating point, values from 0 to 1",
                 "snn4.data.unit(images) makes them so.",
             )
-        flat = x.flatten(1)
+        flat = x.flatten(1) if self.flatten else x
         if not bool(((flat >= 0) & (flat <= 1)).all()):
             if not bool(torch.isfinite(flat).all()):
                 raise NotFiniteError("Latency got NaN or infinity", "values from 0 to 1", "Look at the data.")
@@ -75,7 +85,7 @@ class Latency(torch.nn.Module):
         times = times.masked_fill(flat <= self.threshold, torch.inf)
         if self.bias is not None:
             times = torch.cat([times, times.new_full((len(times), 1), self.bias)], 1)
-        return times[:, :, None]
+        return times[..., None]
 
     def extra_repr(self) -> str:
         """Its settings."""
@@ -164,7 +174,7 @@ class DropSpikes(torch.nn.Module):
     Args:
         p: probability of a spike to be lost.
 
-    Shape: (B, N, K), kept.
+    Shape: (B, *N, K), kept.
 
     Raises:
         OptionError: p outside of [0, 1).
@@ -180,13 +190,13 @@ class DropSpikes(torch.nn.Module):
             raise OptionError(f"DropSpikes got p={p!r}", "a probability in [0, 1)")
         self.p = p
 
-    def forward(self, times: Float[Tensor, "B N K"]) -> Float[Tensor, "B N K"]:
+    def forward(self, times: Float[Tensor, "B *N K"]) -> Float[Tensor, "B *N K"]:
         """Fewer spikes in training, all of them in eval mode."""
         if not self.training or not self.p:
             return times
         lost = torch.rand(times.shape, device=times.device) < self.p
         left = times.masked_fill(lost, torch.inf)
-        return left if times.shape[2] == 1 else left.sort(2).values
+        return left if times.shape[-1] == 1 else left.sort(-1).values
 
     def extra_repr(self) -> str:
         """The probability."""

@@ -13,7 +13,7 @@ A cross-entropy of times does not change when all of them move together; `time_s
 Of these the loss on potentials is the mildest: a spike that appears or vanishes changes it by little, because a spike
 at the end of the window has no weight yet. A loss on times jumps there.
 
-Paper: [goltz2021fast] for first spikes and the shift, [bacho2023exploring] for the count.
+Paper: [goltz2021fast] for first spikes and the shift, [bacho2022] for the count.
 """
 
 from __future__ import annotations
