@@ -115,8 +115,8 @@ def _notes(watch: Watch, rows: list[Row]) -> list[str]:
         notes.append(f"matrix products in {', '.join(products)} have no sparsity rule: charged as dense MACs")
     if any(isinstance(row, Neurons) and row.event_driven for row in rows):
         notes.append(
-            "exact spike times: there are no time steps; rates are spikes a neuron, work is counted at each input spike, "
-            "and finding the moment of an output spike is not charged"
+            "exact spike times: there are no time steps; rates are spikes a neuron, work is counted at each input "
+            "spike, and finding the moment of an output spike is not charged"
         )
     if watch.never_called:
         notes.append(f"never called: {', '.join(watch.never_called)}")

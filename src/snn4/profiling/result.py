@@ -144,6 +144,7 @@ class Profile:
         return {
             "samples": self.samples,
             "steps": self.steps,
+            "event_driven": any(row.event_driven for row in self.neurons),
             "parameters": self.parameters,
             "bytes": self.bytes,
             "footprint_bytes": self.footprint,

@@ -12,6 +12,7 @@ from snn4.timing.penalty import DeadNeurons, WeightBumping
 from snn4.timing.readout import FirstSpike, MaxOverTime, Readout, SpikeCount
 from snn4.timing.statistics import LayerActivity, activity, activity_table, advice, observe
 from snn4.timing.times import check_times, events, from_grid, render
+from snn4.timing.trace import trace
 from snn4.timing.trajectory import integrated_potential, trajectory
 from snn4.timing.types import Constants, Events, Fired
 
@@ -51,6 +52,7 @@ __all__ = [
     "spike_times",
     "spread",
     "time_shift",
+    "trace",
     "trajectory",
     "watch",
 ]

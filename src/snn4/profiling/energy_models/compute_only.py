@@ -93,8 +93,8 @@ def operations(profile: Profile, *, booking: Booking, once: bool, neuron_updates
             `zeros skipped`: the same, but a MAC with a zero factor is free; `NeuroBench`: an input outside {-1, 0, 1}
             makes MACs after a neuron too.
         once: whether a first layer whose input is the same at each step is computed once.
-        neuron_updates: whether the arithmetic of neurons is charged: every neuron at every step, as on a clocked chip; in
-            a network of spike times, at every event that reaches it.
+        neuron_updates: whether the arithmetic of neurons is charged: every neuron at every step, as on a clocked chip;
+            with exact spike times, at every event that reaches it.
     """
     total = Work.zero(profile.samples)
     macs, acs = total.macs, total.acs
