@@ -92,8 +92,13 @@ def _trained(
 ) -> tuple[dict[str, torch.nn.Module], dict[str, Task], Any, Any]:
     """The trained networks of a run folder, with their task and data."""
     recipe, config = read_config(folder)
-    module = __import__(f"snn4.recipes.{recipe.name}", fromlist=["experiment"])
-    experiment: Experiment = module.experiment(config)
+    if recipe.experiment is None:
+        raise CheckpointError(
+            f"{folder} is a run of {recipe.name}, a study of many networks",
+            "the run of a comparison",
+            "Its table and picture lie in the folder.",
+        )
+    experiment: Experiment = recipe.experiment(config)
     networks = make_networks(experiment, config)
     missing = [FILES[name] for name in networks if not (folder / FILES[name]).is_file()]
     if missing:

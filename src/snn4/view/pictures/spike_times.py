@@ -63,7 +63,15 @@ def events(
             f"events got {len(when)} times and {len(who)} neurons", "one neuron a time", "Flatten both in one way."
         )
     ax = axes_or_new(ax)
-    ax.scatter(when, who, s=7, linewidths=0.8, c=BLUE, marker="|", rasterized=len(when) > _MANY)
+    ax.scatter(
+        when,
+        who,
+        s=float(np.clip(3000 / len(when), 7, 120)),
+        linewidths=0.9,
+        c=BLUE,
+        marker="|",
+        rasterized=len(when) > _MANY,
+    )
     polish(ax, title, "time (windows)", "neuron", grid=None)
     ax.set_xlim(0, window)
     ax.set_ylim(-0.5, float(who.max()) + 0.5)
