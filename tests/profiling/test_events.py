@@ -56,3 +56,18 @@ def test_energy_goes_with_events_and_the_comparison_stands():
     text = str(compare({"snn": high, "ann": profile(models.mlp(64, [32], 10, torch.nn.ReLU), many)}))
     assert "none" in text
     assert "spike times" in str(high)
+
+
+def test_a_convolution_counts_the_places_that_an_event_reaches():
+    layer = timing.Conv2d(1, 2, 3, stride=1, init_mean=-1.0, init_std=0.0)
+    net = timing.Framed(torch.nn.Sequential(timing.Latency(0.5, flatten=False), layer, torch.nn.Flatten(1)))
+    x = torch.zeros(1, 2, 1, 4, 4)
+    # the corner of a 4 x 4 map is seen by one place of 2 x 2, its middle by all four
+    x[0, 0, 0, 0, 0] = 1.0
+    x[0, 1, 0, 1, 1] = 1.0
+    synapses, neurons = profile(net, x).rows[:2]
+    assert synapses.each.acs.tolist() == [2.0, 8.0]
+    # 9 taps for each of 2 x 2 places and 2 maps
+    assert synapses.dense == 9 * 4 * 2
+    assert neurons.neurons == 2 * 2 * 2
+    assert neurons.silent_share == 1.0

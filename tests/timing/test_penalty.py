@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
 from snn4 import timing
 from snn4.core.errors import OptionError, ShapeError
 from snn4.timing import Constants, DeadNeurons, WeightBumping
-from snn4.timing.penalty import mean_potential, peak_hinge, potential_hinge, silent, weight_sum
+from snn4.timing.penalty import dead_neurons, peak_hinge, potential_hinge, silent, weight_sum
 
 INF = float("inf")
 RAMP = Constants(INF, INF, 1.0)
@@ -30,18 +28,6 @@ def test_the_peak_hinge_counts_silent_pairs_only():
     assert v_max.grad.tolist() == [[-0.5, 0.0], [-0.5, -0.5]]
     with pytest.raises(ShapeError):
         peak_hinge(v_max, quiet[0])
-
-
-def test_the_mean_potential_of_a_ramp_and_of_a_leaky_neuron():
-    # a ramp from t on: integral (1 - t)^2 / 2
-    times = torch.tensor([[[0.0, 0.5], [INF, INF]]], dtype=torch.float64)
-    weight = torch.tensor([[2.0, 7.0], [-1.0, 0.0]], dtype=torch.float64)
-    assert mean_potential(times, weight, RAMP).tolist() == [[2 * 0.625, -0.625]]
-    # tau_v = tau_i = tau: integral of s exp(-s / tau) is tau^2 - (tau s + tau^2) exp(-s / tau)
-    tau, s = 0.5, 0.8
-    expected = (tau**2 - (tau * s + tau**2) * math.exp(-s / tau)) / 0.9
-    found = mean_potential(times[:, :1, 1:] - 0.4, weight[:1, :1] / 2, Constants(tau, tau, 1.0), window=0.9)
-    assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_potential_hinge_moves_neurons_that_are_silent_in_the_whole_batch():
@@ -144,3 +130,19 @@ def test_without_a_penalty_a_dead_layer_has_no_gradient():
     dead = silent(layer(times)).all(0)
     out(layer(times)).square().sum().backward()
     assert (layer.weight.grad[dead] == 0).all()
+
+
+def test_maps_that_are_silent_everywhere_wake_up():
+    generator = torch.Generator().manual_seed(0)
+    layer = timing.Conv2d(1, 6, 3, tau_v=1.0, tau_i=0.5, init_mean=-1.0, init_std=0.5, generator=generator)
+    times = torch.rand(4, 1, 6, 6, 1, generator=generator) * 0.6
+    assert dead_neurons(layer(times)).sum() > 3
+    optimiser = torch.optim.SGD(layer.parameters(), lr=2.0)
+    for _ in range(40):
+        with DeadNeurons("potential", 1.0)(layer) as cost:
+            layer(times)
+        if (loss := cost()).requires_grad:
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    assert not dead_neurons(layer(times)).any()

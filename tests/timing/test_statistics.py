@@ -6,7 +6,8 @@ import torch
 
 from snn4 import timing
 from snn4.timing import Constants, Fired
-from snn4.timing.statistics import activity, activity_table, advice, observe
+from snn4.timing.observe import observe
+from snn4.timing.statistics import activity, activity_table, advice
 
 INF = float("inf")
 

@@ -10,9 +10,9 @@ import torch
 
 from snn4.core.errors import OptionError
 from snn4.models.registry import register
-from snn4.timing import LIF, DropSpikes, Framed, Latency, Readout
+from snn4.timing import LIF, Conv2d, DropSpikes, Framed, Latency, Readout
 
-__all__ = ["Firing", "timing_mlp"]
+__all__ = ["Firing", "timing_conv_net", "timing_mlp"]
 
 
 class Firing(NamedTuple):
@@ -79,6 +79,75 @@ def timing_mlp(
     for n, (before, width) in enumerate(zip(sizes, hidden, strict=False), start=1):
         layers[f"fire{n}"] = _fire(before, width, firing)
     layers["readout"] = _readout(sizes[-1], classes, firing)
+    return Framed(torch.nn.Sequential(layers))
+
+
+@register
+def timing_conv_net(
+    shape: tuple[int, int, int],
+    channels: Sequence[int],
+    classes: int,
+    firing: Firing = Firing(),  # noqa: B008  (immutable)
+    *,
+    kernel: int = 5,
+    stride: int = 2,
+    dense: Sequence[int] = (300,),
+    encoder: Callable[[], Latency] = lambda: Latency(flatten=False),
+    drop: float = 0.0,
+) -> torch.nn.Module:
+    """Strided convolutions and dense layers of neurons that fire at exact times; strides stand in for pooling.
+
+    Args:
+        shape: (C, H, W) of the input.
+        channels: output maps of each convolution.
+        classes: outputs.
+        firing: of all neurons.
+        kernel: side of each kernel, without padding.
+        stride: of each convolution.
+        dense: widths of the hidden dense layers.
+        encoder: makes the latency code, with the axes of the image kept.
+        drop: share of input spikes that is lost in training.
+
+    Shape: (1, B, C, H, W) -> (1, B, classes).
+
+    Raises:
+        OptionError: sizes below 1, or a map smaller than its kernel.
+
+    Example:
+        >>> timing_conv_net((1, 28, 28), [4, 8], 10, dense=[16])(torch.rand(1, 2, 1, 28, 28)).shape
+        torch.Size([1, 2, 10])
+    """
+    c, h, w = shape
+    layers: OrderedDict[str, torch.nn.Module] = OrderedDict(latency=encoder())
+    if drop:
+        layers["drop"] = DropSpikes(drop)
+    for n, width in enumerate(channels, start=1):
+        if min(h, w) < kernel or min(c, width, kernel, stride) < 1:
+            raise OptionError(
+                f"timing_conv_net got channels={list(channels)}, kernel={kernel} and stride={stride} for {shape}",
+                "sizes of at least 1, and maps that the kernel fits on",
+            )
+        layers[f"conv{n}"] = Conv2d(
+            c,
+            width,
+            kernel,
+            stride,
+            0,
+            firing.tau_v,
+            firing.tau_i,
+            max_spikes=firing.max_spikes,
+            method=firing.method,
+            min_slope=firing.min_slope,
+            init_mean=firing.init_mean,
+            init_std=firing.init_std,
+        )
+        c, h, w = width, (h - kernel) // stride + 1, (w - kernel) // stride + 1
+    layers["flatten"] = torch.nn.Flatten(1, 3)
+    size = c * h * w
+    for n, width in enumerate(dense, start=1):
+        layers[f"fire{n}"] = _fire(size, width, firing)
+        size = width
+    layers["readout"] = _readout(size, classes, firing)
     return Framed(torch.nn.Sequential(layers))
 
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.grad import conv2d_input
 
 from snn4.profiling.recorders import Frame
 from snn4.profiling.records import Neurons, Row, Synapses
 from snn4.profiling.work import Peak, Work
-from snn4.timing import TimingLayer
+from snn4.timing import Conv2d, TimingLayer
 
 __all__ = ["EventRecorder"]
 
@@ -49,7 +50,7 @@ class EventRecorder:
         """One call of the layer."""
         self.first &= frame.neuron_calls == 0
         frame.neuron_calls += 1
-        arrived = (x < self.layer.window).flatten(1, -2).sum(-1).double().cpu()
+        arrived = (x < self.layer.window).sum(-1).flatten(1).double().cpu()
         reached, whole = self._reach(x)
         each, dense = arrived @ reached, float(reached.sum())
         events = arrived.sum(1)
@@ -84,10 +85,21 @@ class EventRecorder:
         self.fired = fired if not len(self.fired) else self.fired | fired
         self.neurons = fired.numel()
 
-    def _reach(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _reach(self, x: Tensor) -> tuple[Tensor, ...]:
         """For each input neuron, the neurons it reaches over weights that are not 0, and over all weights."""
         weight = self.layer.get_parameter("weight").detach().double().cpu()
+        if isinstance(self.layer, Conv2d):
+            return tuple(self._places(x, one, self.layer) for one in ((weight != 0).double(), torch.ones_like(weight)))
         return (weight != 0).double().sum(0), torch.full((weight.shape[1],), float(weight.shape[0])).double()
+
+    @staticmethod
+    def _places(x: Tensor, ones: Tensor, layer: Conv2d) -> Tensor:
+        """How many weights of a convolution each input neuron meets: the transposed convolution of ones."""
+        shape = (1, *x.shape[1:4])
+        sizes = zip(x.shape[2:4], layer.padding, layer.kernel_size, layer.stride, strict=True)
+        places = [(side + 2 * pad - kernel) // step + 1 for side, pad, kernel, step in sizes]
+        out = torch.ones(1, ones.shape[0], *places, dtype=torch.float64)
+        return conv2d_input(shape, ones, out, layer.stride, layer.padding).round().flatten()
 
     def rows(self) -> list[Row]:
         """What was found: its synapses, and its neurons."""

@@ -27,6 +27,7 @@ _NAMES = (
     "multispike_mnist",
     "single_spike_mnist",
     "multispike_fashion",
+    "multispike_conv_mnist",
     "leak_study",
 )
 

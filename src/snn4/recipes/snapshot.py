@@ -13,7 +13,7 @@ from snn4.core.files import atomic
 from snn4.core.optional import need
 from snn4.data import Split, unit
 from snn4.neurons import SpikingNeuron
-from snn4.timing import Framed, Readout, TimingLayer, trace, watch
+from snn4.timing import Framed, Readout, TimingLayer, trajectory, watch
 from snn4.training import Task, spiking_layers
 
 __all__ = ["write_snapshot"]
@@ -134,13 +134,13 @@ def _spike_times(net: Framed, xs: Tensor) -> dict[str, Tensor]:
     active = order[: max(_TRACES, int((counts > 0).sum()))]
     some = active[torch.linspace(0, len(active) - 1, min(_TRACES, len(active))).round().long()]
     weight = layer.get_parameter("weight")
-    hidden, _ = trace(grid, incoming, weight[some], layer.constants, fired[some])
+    hidden = trajectory(incoming[None], weight[some], layer.constants, grid, fired[some][None])
     busiest = order[:1]
     # a moment just before and just after each spike, so that the reset is a straight line
     own = fired[busiest[0]][torch.isfinite(fired[busiest[0]])]
     fine = torch.cat([grid, own - 1e-6, own + 1e-6]).clamp(0.0, window).sort().values
-    v, i = trace(fine, incoming, weight[busiest], layer.constants, fired[busiest])
-    output, _ = trace(grid, given[-1][0], readout.weight, readout.constants)
+    course = trajectory(incoming[None], weight[busiest], layer.constants, fine, fired[busiest][None])
+    output = trajectory(given[-1][:1], readout.weight, readout.constants, grid)
     # the first spikes of the sample are the encoder's, whatever layers lie between
     first = seen[0].incoming[0].flatten(0, -2)
     who, which = torch.isfinite(first).nonzero(as_tuple=True)
@@ -150,9 +150,9 @@ def _spike_times(net: Framed, xs: Tensor) -> dict[str, Tensor]:
         "timing/threshold": torch.tensor(float(layer.constants.v_threshold)),
         "timing/input": torch.stack([first[who, which], who.to(first.dtype)], 1),
         "timing/moments": fine,
-        "timing/v": v[:, 0],
-        "timing/i": i[:, 0],
+        "timing/v": course.v[0, 0],
+        "timing/i": course.i[0, 0],
         "timing/spikes": own,
-        "timing/hidden": hidden,
-        "timing/output": output,
+        "timing/hidden": hidden.v[0].T,
+        "timing/output": output.v[0].T,
     }

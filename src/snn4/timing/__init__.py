@@ -8,11 +8,11 @@ from snn4.timing.functional import spike_times
 from snn4.timing.layer import FiringLayer, Seen, TimingLayer, watch
 from snn4.timing.lif import LIF
 from snn4.timing.losses import first_spike_cross_entropy, potential_cross_entropy, spike_count, spread, time_shift
-from snn4.timing.penalty import DeadNeurons, WeightBumping
+from snn4.timing.observe import observe
+from snn4.timing.penalty import DeadNeurons, WeightBumping, dead_neurons
 from snn4.timing.readout import FirstSpike, MaxOverTime, Readout, SpikeCount
-from snn4.timing.statistics import LayerActivity, activity, activity_table, advice, observe
+from snn4.timing.statistics import LayerActivity, activity, activity_table, advice
 from snn4.timing.times import check_times, events, from_grid, render
-from snn4.timing.trace import trace
 from snn4.timing.trajectory import integrated_potential, trajectory
 from snn4.timing.types import Constants, Events, Fired
 
@@ -40,6 +40,7 @@ __all__ = [
     "activity_table",
     "advice",
     "check_times",
+    "dead_neurons",
     "events",
     "first_spike_cross_entropy",
     "from_events",
@@ -52,7 +53,6 @@ __all__ = [
     "spike_times",
     "spread",
     "time_shift",
-    "trace",
     "trajectory",
     "watch",
 ]

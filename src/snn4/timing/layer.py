@@ -17,6 +17,7 @@ from snn4.core.errors import OptionError, ShapeError
 from snn4.core.quantity import POSITIVE, Quantified, Value
 from snn4.timing.functional import check_options, spike_times
 from snn4.timing.psp import psp_integral
+from snn4.timing.statistics import activity, advice
 from snn4.timing.times import check_window
 from snn4.timing.types import Constants, Fired
 
@@ -216,6 +217,10 @@ class FiringLayer(TimingLayer, abc.ABC):
         fired = self.fired(times, want_max=self.wanted_max())
         self.report(times, fired)
         return fired.times
+
+    def warnings(self, x: Tensor, y: Tensor) -> dict[str, str]:
+        """What is wrong with a call, for the alarms of `snn4.training`; it is solved once more for that."""
+        return advice(activity(self.fired(x), self.constants, self.window))
 
     def extra_repr(self) -> str:
         """Constants and method."""

@@ -30,25 +30,40 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from snn4.core.errors import OptionError, ShapeError
+from snn4.timing.conv import Conv2d
 from snn4.timing.layer import Seen, watch
 from snn4.timing.psp import psp_integral
-from snn4.timing.types import Constants, rates
+from snn4.timing.trajectory import integrated_potential
+from snn4.timing.types import Constants
 
-__all__ = ["DeadNeurons", "WeightBumping", "mean_potential", "peak_hinge", "potential_hinge", "silent", "weight_sum"]
+__all__ = ["DeadNeurons", "WeightBumping", "dead_neurons", "peak_hinge", "potential_hinge", "silent", "weight_sum"]
 
 
-def silent(times: Float[Tensor, "B N K"]) -> Bool[Tensor, "B N"]:
-    """Which neurons fire no spike for which sample. Shape: (B, N, K) -> (B, N).
+def silent(times: Float[Tensor, "B *N K"]) -> Bool[Tensor, "B *N"]:
+    """Which neurons fire no spike for which sample. Shape: (B, *N, K) -> (B, *N).
 
     Example:
         >>> silent(torch.tensor([[[0.1], [torch.inf]]]))
         tensor([[False,  True]])
     """
-    return ~torch.isfinite(times[:, :, 0])
+    return ~torch.isfinite(times[..., 0])
+
+
+def dead_neurons(times: Float[Tensor, "B N *places K"]) -> Bool[Tensor, "N"]:
+    """Which neurons, or maps of a convolution, fire nothing at all in a batch. Shape: (B, N, *places, K) -> (N,).
+
+    Example:
+        >>> dead_neurons(torch.tensor([[[0.1], [torch.inf]], [[torch.inf], [torch.inf]]]))
+        tensor([False,  True])
+    """
+    return silent(times).transpose(0, 1).flatten(1).all(1)
 
 
 def peak_hinge(
-    v_max: Float[Tensor, "B N"], fires_not: Bool[Tensor, "B N"], v_threshold: float | Tensor = 1.0, margin: float = 0.1
+    v_max: Float[Tensor, "B *N"],
+    fires_not: Bool[Tensor, "B *N"],
+    v_threshold: float | Tensor = 1.0,
+    margin: float = 0.1,
 ) -> Tensor:
     """How far the largest potential of silent neurons stays below the threshold and a margin.
 
@@ -58,7 +73,7 @@ def peak_hinge(
         v_threshold: of the layer.
         margin: how far beyond the threshold the potential is pulled, as a share of it.
 
-    Shape: (B, N), (B, N) -> ().
+    Shape: (B, *N), (B, *N) -> ().
 
     Raises:
         ShapeError: the two differ in shape.
@@ -71,36 +86,11 @@ def peak_hinge(
     if v_max.shape != fires_not.shape:
         raise ShapeError(
             f"peak_hinge got v_max of shape {tuple(v_max.shape)} and fires_not of {tuple(fires_not.shape)}",
-            "(B, N) for both",
+            "(B, *N) for both",
             "Ask the layer for its largest potentials.",
         )
     lack = torch.relu(v_threshold * (1 + margin) - v_max)
     return torch.where(fires_not, lack, 0.0).sum() / len(v_max)
-
-
-def mean_potential(
-    times: Float[Tensor, "B N_in K"], weight: Float[Tensor, "N_out N_in"], constants: Constants, window: float = 1.0
-) -> Float[Tensor, "B N_out"]:
-    """The potential that a layer would have if it never fired, averaged over the window; exact, and linear in weights.
-
-    The times are taken as given: a penalty on a layer moves its own weights, not the layer before.
-
-    Args:
-        times: the input spikes of the layer.
-        weight: its weights.
-        constants: its time constants.
-        window: when the window ends.
-
-    Shape: (B, N_in, K), (N_out, N_in) -> (B, N_out).
-
-    Example:
-        >>> ramp = Constants(torch.inf, torch.inf, 1.0)
-        >>> mean_potential(torch.tensor([[[0.0], [0.5]]]), torch.tensor([[1.0, 2.0]]), ramp)
-        tensor([[0.7500]])
-    """
-    speed = rates(constants)
-    left = torch.where(torch.isfinite(times), window - times.detach(), 0.0)
-    return psp_integral(left, speed.a, speed.b).sum(2) @ weight.T / window
 
 
 def potential_hinge(
@@ -131,10 +121,10 @@ def potential_hinge(
         >>> potential_hinge(times, fired, torch.tensor([[9.0, 9.0], [-1.0, 2.0]]), ramp, level=0.5)
         tensor(0.7500)
     """
-    dead = silent(fired).all(0)
+    dead = dead_neurons(fired)
     if not bool(dead.any()):
         return weight.new_zeros(())
-    average = mean_potential(times, weight[dead], constants, window).mean(0)
+    average = integrated_potential(times.detach(), weight[dead], constants, window).mean(0) / window
     return torch.relu(level * constants.v_threshold - average).sum()
 
 
@@ -204,9 +194,21 @@ class DeadNeurons:
             return peak_hinge(one.fired.v_max, silent(one.fired.times), threshold, self.margin)
         if self.form == "weights":
             return weight_sum(weight, threshold)
+        if isinstance(one.layer, Conv2d):
+            return self._of_map(one, one.layer)
         return potential_hinge(
             one.incoming, one.fired.times, weight, one.layer.constants, window=one.layer.window, level=self.level
         )
+
+    def _of_map(self, one: Seen, layer: Conv2d) -> Tensor:
+        """The hinge of `potential_hinge` for the maps that are silent everywhere, on their mean over all places."""
+        dead = dead_neurons(one.fired.times)
+        if not bool(dead.any()):
+            return layer.weight.new_zeros(())
+        constants, window = layer.constants, layer.window
+        answer = psp_integral(window - one.incoming.detach(), 1.0 / constants.tau_v, 1.0 / constants.tau_i).sum(-1)
+        course = torch.nn.functional.conv2d(answer, layer.weight[dead], stride=layer.stride, padding=layer.padding)
+        return torch.relu(self.level * constants.v_threshold - course.mean((0, 2, 3)) / window).sum()
 
     def __repr__(self) -> str:
         return f"DeadNeurons({self.form!r}, strength={self.strength:g})"
@@ -257,7 +259,7 @@ class WeightBumping(torch.nn.Module):
         with watch(net) as seen:
 
             def nothing() -> Tensor:
-                self._dead = [(one.layer.get_parameter("weight"), silent(one.fired.times).all(0)) for one in seen]
+                self._dead = [(one.layer.get_parameter("weight"), dead_neurons(one.fired.times)) for one in seen]
                 return seen[0].fired.times.new_zeros(())
 
             yield nothing

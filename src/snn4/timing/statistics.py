@@ -13,14 +13,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from snn4.core.report import table
-from snn4.timing.layer import watch
 from snn4.timing.types import Constants, Fired
 
-__all__ = ["LayerActivity", "activity", "activity_table", "advice", "observe"]
+__all__ = ["LayerActivity", "activity", "activity_table", "advice"]
 
 TANGENTIAL = 1e-3
 # shares above which a layer is worth a warning
@@ -75,6 +71,7 @@ def activity(fired: Fired, constants: Constants, window: float = 1.0) -> LayerAc
         window: when it ends.
 
     Example:
+        >>> import torch
         >>> times = torch.tensor([[[0.1, 0.2], [torch.inf, torch.inf]]])
         >>> none = torch.zeros(1, 0)
         >>> fired = Fired(times, torch.zeros(1, 2, 2), torch.ones(1, 2, 2), torch.zeros(1, 2).bool(), none, none)
@@ -83,46 +80,22 @@ def activity(fired: Fired, constants: Constants, window: float = 1.0) -> LayerAc
         (1.0, 0.5, 0.5)
     """
     spike = fired.exists
-    pairs = spike.shape[0] * spike.shape[1]
     count = fired.counts
+    pairs, neurons = count.numel(), count[:1].numel()
     finite = [tau for tau in (float(constants.tau_v), float(constants.tau_i)) if math.isfinite(tau)]
     graze = TANGENTIAL * float(constants.v_threshold) / min(finite, default=window)
     spikes = int(count.sum())
     return LayerActivity(
-        neurons=spike.shape[1],
+        neurons=neurons,
         samples=spike.shape[0],
         spikes=spikes / max(1, pairs),
         active=int((count > 0).sum()) / max(1, pairs),
         several=int((count > 1).sum()) / max(1, pairs),
-        silent=int((count.sum(0) == 0).sum()) / max(1, spike.shape[1]),
+        silent=int((count.sum(0) == 0).sum()) / max(1, neurons),
         truncated=int(fired.truncated.sum()) / max(1, pairs),
         tangential=int((spike & (fired.slope < graze)).sum()) / max(1, spikes),
-        max_spikes=spike.shape[2],
+        max_spikes=spike.shape[-1],
     )
-
-
-def observe(net: torch.nn.Module, x: Tensor) -> dict[str, LayerActivity]:
-    """What every layer that fires does with a batch, by its path; in evaluation mode, without gradients.
-
-    Args:
-        net: the network.
-        x: what it takes.
-
-    Example:
-        >>> from snn4 import timing
-        >>> net = torch.nn.Sequential(timing.LIF(2, 3, init_mean=-1.0, init_std=0.0))
-        >>> observe(net, torch.zeros(1, 2, 1))["0"].silent
-        1.0
-    """
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        with torch.no_grad(), watch(net) as seen:
-            net(x)
-    finally:
-        for module, mode in modes:
-            module.training = mode
-    return {one.path: activity(one.fired, one.layer.constants, one.layer.window) for one in seen}
 
 
 def activity_table(layers: dict[str, LayerActivity]) -> str:
