@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -84,11 +85,11 @@ def main() -> None:
                 row = one(factor, penalty, given.epochs, given.limit)
                 with OUT.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
-            print(
+            sys.stdout.write(
                 f"mean x {factor:4g}  {'with' if penalty else 'no  '} penalty  dead {row['dead_before']:6.1%} -> "
-                f"{row['dead_after']:6.1%}  validation {row['val_accuracy']:.2%}",
-                flush=True,
+                f"{row['dead_after']:6.1%}  validation {row['val_accuracy']:.2%}\n"
             )
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

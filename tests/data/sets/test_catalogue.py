@@ -74,7 +74,7 @@ def test_a_missing_set_says_where_and_what_to_do(name, tmp_path):
 def test_available_has_a_row_for_each_and_makes_no_folder(tmp_path):
     rows = available(tmp_path / "nowhere")
     assert tuple(row.card.name for row in rows) == names()
-    assert [row.found for row in rows] == [True, False, False, False]
+    assert [row.found for row in rows] == [True, False, False, False, True]
     assert rows[0].where == "scikit-learn"
     assert "train-images-idx3-ubyte" in rows[1].missing
     assert str(rows[1]) == f"mnist: not found in {tmp_path / 'nowhere'}"

@@ -14,6 +14,7 @@ Paper: [kriener2022yinyang]
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -145,12 +146,13 @@ class YinYang(Source):
 
 def _from_file(path: Path, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # opened here, because numpy leaves a file open that turns out to be no archive
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             inputs = np.asarray(arrays[f"x_{name}"], np.float64)
             targets = np.asarray(arrays[f"y_{name}"], np.int64)
         if inputs.ndim != 2 or inputs.shape[1] != 4 or targets.shape != inputs.shape[:1]:
             raise ValueError(f"x_{name} of shape {inputs.shape}, y_{name} of shape {targets.shape}")
-    except (OSError, ValueError, KeyError, EOFError) as cause:
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as cause:
         raise DataFileError(
             f"{path} cannot be read ({cause})",
             "the arrays x_train, y_train, x_val, y_val, x_test and y_test",
