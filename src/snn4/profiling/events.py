@@ -12,6 +12,8 @@ spike, which is rare, is not charged.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.grad import conv2d_input
@@ -99,7 +101,8 @@ class EventRecorder:
         sizes = zip(x.shape[2:4], layer.padding, layer.kernel_size, layer.stride, strict=True)
         places = [(side + 2 * pad - kernel) // step + 1 for side, pad, kernel, step in sizes]
         out = torch.ones(1, ones.shape[0], *places, dtype=torch.float64)
-        return conv2d_input(shape, ones, out, layer.stride, layer.padding).round().flatten()
+        transposed: Callable[..., Tensor] = conv2d_input
+        return transposed(shape, ones, out, layer.stride, layer.padding).round().flatten()
 
     def rows(self) -> list[Row]:
         """What was found: its synapses, and its neurons."""
