@@ -109,11 +109,12 @@ def main(
         "seed": config.seed,
         "command": command_line("leak_study", config),
         "study": rows,
+        "table": markdown(rows),
         "agreement": agreement(rows),
         "environment": environment(),
     }
     write_json(out / "result.json", result)
-    (out / "leak_study.md").write_text(markdown(rows), encoding="utf-8")
+    (out / "leak_study.md").write_text(result["table"], encoding="utf-8")
     draw(rows, out)
     return result
 

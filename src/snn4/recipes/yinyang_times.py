@@ -37,9 +37,9 @@ class Config:
     """Use only so many training samples."""
     ann_learning_rate: float = 1e-3
     """Of the ANN and its quantised twin; all else is as for the SNN."""
-    timing: TimingOptions = dataclasses.field(default_factory=TimingOptions)
+    timing: TimingOptions = dataclasses.field(default_factory=lambda: TimingOptions(max_spikes=16, init_std=5.0))
     train: TrainingOptions = dataclasses.field(
-        default_factory=lambda: TrainingOptions(learning_rate=1e-2, weight_decay=0.0, batch_size=32, ema=0.999)
+        default_factory=lambda: TrainingOptions(learning_rate=2e-2, weight_decay=0.0, batch_size=32, ema=0.999)
     )
 
     @classmethod
