@@ -300,6 +300,37 @@ def test_every_timed_recipe_trains(name, monkeypatch):
     assert any(p.grad.abs().sum() > 0 for p in net.parameters())
 
 
+def test_bumping_wakes_a_dead_network_and_its_counter_is_kept():
+    from snn4.recipes.comparison import make_tasks
+    from snn4.timing import observe
+
+    recipe = get("multispike_mnist")
+    timing = TimingOptions(penalty_form="bumping", init_mean=-3.0)
+    config = dataclasses.replace(recipe.smoke(), timing=timing)
+    experiment = recipe.experiment(config)
+    net = make_networks(experiment, config)["snn"]
+    images = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    split = Split(images, torch.arange(64) % 10)
+    data = DataSet("", split, split, (), (0.1,), (1.0,))
+    task = make_tasks(experiment, config, data)["snn"]
+    before = observe(net, images[None])["body.fire1"].silent
+    fit(
+        net,
+        task,
+        split,
+        split,
+        FitConfig(epochs=8, batch_size=16, alarms=False),
+        seed=0,
+        folder=tmp_path,
+        progress=False,
+    )
+    after = observe(net, images[None])["body.fire1"].silent
+    assert before > 0.9
+    # it lets be what it is told to let be
+    assert after <= 0.4
+    assert "bumping.count" in net.state_dict()
+
+
 @pytest.fixture(scope="session")
 def study(tmp_path_factory):
     """The folder of a leak study on eight made-up images."""

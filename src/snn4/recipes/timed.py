@@ -15,7 +15,7 @@ from snn4.data import DataSet, unit
 from snn4.models import Firing, mlp, timing_mlp
 from snn4.recipes.comparison import Experiment, RunConfig, Timed, make_task
 from snn4.recipes.options import TrainingOptions
-from snn4.timing import DeadNeurons, Latency
+from snn4.timing import DeadNeurons, FiringLayer, Latency, WeightBumping
 from snn4.training import Task
 
 __all__ = ["TimedConfig", "TimingOptions", "image_mlp", "task", "timed"]
@@ -48,8 +48,9 @@ class TimingOptions:
     """That of the readout."""
     penalty: float = 0.01
     """Strength of the penalty on dead neurons; 0 for none."""
-    penalty_form: Literal["potential", "peak", "weights"] = "potential"
-    """What is asked of dead neurons: a higher mean potential, a higher peak, or larger weights."""
+    penalty_form: Literal["potential", "peak", "weights", "bumping"] = "potential"
+    """What is asked of dead neurons: a higher mean potential, a higher peak, larger weights; bumping adds to their
+    weights after each step instead, and has no strength."""
     min_slope: float = 1.0
     """Below this slope at the threshold, in thresholds per time constant, gradients are clipped."""
     method: Literal["analytic", "eventprop", "two_stage"] = "analytic"
@@ -112,7 +113,15 @@ def timed(
         ann_learning_rate: of the ANN and its quantised twin.
     """
     usual = dataclasses.replace(train, learning_rate=ann_learning_rate)
-    return Timed(network, lambda data: task(data, timing, train), usual, ACTIVATION_BITS)
+
+    def built() -> torch.nn.Module:
+        net = network()
+        if timing.penalty_form == "bumping":
+            layers = sum(isinstance(module, FiringLayer) for module in net.modules())
+            net.add_module("bumping", WeightBumping(layers))
+        return net
+
+    return Timed(built, lambda data: task(data, timing, train), usual, ACTIVATION_BITS)
 
 
 def task(data: DataSet, timing: TimingOptions, train: TrainingOptions) -> Task:
@@ -125,8 +134,24 @@ def task(data: DataSet, timing: TimingOptions, train: TrainingOptions) -> Task:
         return ys[-1]
 
     usual = make_task(data, train)
+    if timing.penalty_form == "bumping":
+        return Task(
+            encode,
+            readout,
+            usual.loss,
+            usual.augment,
+            regulariser=lambda net: _bumping(net).watched(net),
+            after_step=lambda net: _bumping(net).after_step(net),
+        )
     regulariser = DeadNeurons(timing.penalty_form, timing.penalty) if timing.penalty else None
     return Task(encode, readout, usual.loss, usual.augment, regulariser=regulariser)
+
+
+def _bumping(net: torch.nn.Module) -> WeightBumping:
+    """The part of a network that `timed` added."""
+    found = net.get_submodule("bumping")
+    assert isinstance(found, WeightBumping)
+    return found
 
 
 def image_mlp(recipe: str, title: str, data: str, config: TimedConfig, expected: Mapping[str, Any]) -> Experiment:
