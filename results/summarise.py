@@ -45,7 +45,7 @@ def row(folder: Path) -> str:
     cells = [
         f"[{folder.name}](results/{folder.name})",
         first["snn"]["architecture"],
-        str(first["steps"]),
+        str(first["steps"] or "none"),
         str(seeds),
         *(accuracy([r[network]["test_accuracy"] for r in results]) for network in NETWORKS),
     ]
@@ -80,7 +80,7 @@ def long_table(folder: Path) -> str:
     line("test accuracy, %", lambda n: accuracy([r[n]["test_accuracy"] for r in results]))
     line("validation accuracy, %", lambda n: accuracy([r[n]["val_accuracy"] for r in results]))
     line("parameters", mean("parameters", ",.0f"))
-    line("time steps", mean("steps", ".0f"))
+    line("time steps", lambda n: "none" if results[0][n]["steps"] is None else mean("steps", ".0f")(n))
     line("effective MAC a sample", mean("macs_per_sample", ",.0f"))
     line("effective AC a sample", mean("acs_per_sample", ",.0f"))
     line("energy a sample, arithmetic alone, nJ", lambda n: joules(results, n, "compute"))
@@ -89,20 +89,23 @@ def long_table(folder: Path) -> str:
     line("training on the machine of the run, s", mean("train_seconds", ".0f"))
     spikes = statistics.mean(r["snn"]["spikes_per_sample"] for r in results)
     rate = statistics.mean(r["snn"]["mean_firing_rate"] for r in results)
-    steps = range(1, results[0]["steps"] + 1)
-    over_time = [statistics.mean(r["snn"]["accuracy_by_step"][t - 1] for r in results) for t in steps]
     commits = sorted({r["environment"]["commit"][:10] for r in results})
     threads = sorted({r["environment"]["threads"] for r in results})
     machine = results[0]["environment"]
     data = results[0]["data"]
+    time = "exact spike times" if results[0]["steps"] is None else f"T = {results[0]['steps']}"
     about = (
-        f"{results[0]['title']}. {results[0]['snn']['architecture']}, T = {results[0]['steps']}, {data['train']:,} "
+        f"{results[0]['title']}. {results[0]['snn']['architecture']}, {time}, {data['train']:,} "
         f"training, {data['validation']:,} validation and {data['test']:,} test samples."
     )
-    course = (
-        f"The SNN sends {spikes:,.0f} spikes a sample, {100 * rate:.1f} % of its neurons a step. Its test accuracy "
-        f"after 1, 2, ... {results[0]['steps']} steps: {', '.join(f'{100 * a:.2f}' for a in over_time)} %."
-    )
+    course = f"The SNN sends {spikes:,.0f} spikes a sample, {rate:.2f} a neuron."
+    if results[0]["steps"] is not None:
+        steps = range(1, results[0]["steps"] + 1)
+        over_time = [statistics.mean(r["snn"]["accuracy_by_step"][t - 1] for r in results) for t in steps]
+        course = (
+            f"The SNN sends {spikes:,.0f} spikes a sample, {100 * rate:.1f} % of its neurons a step. Its test accuracy "
+            f"after 1, 2, ... {results[0]['steps']} steps: {', '.join(f'{100 * a:.2f}' for a in over_time)} %."
+        )
     place = (
         f"Commit {', '.join(commits)}; {machine['cpu']}, {machine['cores']} cores, "
         f"threads {', '.join(map(str, threads))}; torch {machine['versions']['torch']}."

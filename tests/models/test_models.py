@@ -68,7 +68,7 @@ def test_hold_refuses_what_is_no_number_of_steps(steps):
 
 
 def test_names_and_wildcards():
-    assert models.names() == ["conv_net", "mlp"]
+    assert models.names() == ["conv_net", "mlp", "timing_conv_net", "timing_mlp"]
     assert models.names("conv*") == ["conv_net"]
     assert isinstance(models.create("mlp", 4, [3], 2), torch.nn.Sequential)
     with pytest.raises(OptionError, match="Did you mean mlp"):

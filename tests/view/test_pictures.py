@@ -28,6 +28,10 @@ EVERY: dict[str, Callable[..., Any]] = {
     "energy_bars": lambda **o: pictures.energy_bars(ENERGIES, **o),
     "sample_input": lambda **o: pictures.sample_input(np.eye(4), **o),
     "outputs": lambda **o: pictures.outputs([[0.0, 1.0], [0.5, 2.0]], label=1, prediction=1, **o),
+    "events": lambda **o: pictures.events([0.1, 0.5], [3, 0], **o),
+    "potential": lambda **o: pictures.potential([0.0, 1.0], [0.0, 0.9], current=[1.0, 0.5], threshold=1.0, **o),
+    "potentials": lambda **o: pictures.potentials([0.0, 1.0], [[0.0, 0.0], [0.4, 0.9]], names=["a", "b"], **o),
+    "study": lambda **o: pictures.study(["1", "none"], {"a": [[0.1, 0.2], [0.3, 0.3]]}, **o),
     "surrogate": lambda **o: pictures.surrogate(torch.sigmoid, **o),
 }
 

@@ -74,6 +74,8 @@ def show(result: Mapping[str, Any], folder: Path, lang: str = "en") -> None:
             table.add_row(words[key], *row)
         console().print(table)
         console().print(words["note"], style="dim", soft_wrap=True)
+    if isinstance(result.get("table"), str):  # a study of many runs
+        console().print(result["table"], markup=False, soft_wrap=True)
     console().print(f"{words['files']}: {folder}", soft_wrap=True, markup=False)
     if (folder / "report.html").exists():
         console().print(f"{words['report']}: {folder / 'report.html'}", soft_wrap=True, markup=False)

@@ -19,6 +19,7 @@ from snn4.data.recordings import EVENT, Recordings
 from snn4.data.scaling import normalise, unit
 from snn4.data.sets.catalogue import Status, available, card, load, load_recordings, names, register
 from snn4.data.sets.source import Card, Found, Remote, Source
+from snn4.data.sets.yin_yang import yin_yang
 from snn4.data.split import hold_out, order
 
 __all__ = [
@@ -58,4 +59,5 @@ __all__ = [
     "register",
     "repeat",
     "unit",
+    "yin_yang",
 ]

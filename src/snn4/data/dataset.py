@@ -87,6 +87,7 @@ class DataSet:
         licence: under which terms it may be used.
         citation: what to cite, as text.
         key: the same as a key of snn4's `references.bib`; empty where there is none.
+        validation: what chooses, where the data set is published with such a part; else hold some of `train` out.
 
     Example:
         >>> import snn4.data
@@ -104,6 +105,7 @@ class DataSet:
     licence: str = ""
     citation: str = ""
     key: str = ""
+    validation: Split | None = None
 
     def __repr__(self) -> str:
         shape, kind = tuple(self.train.inputs.shape[1:]), _short(self.train.inputs)

@@ -5,5 +5,6 @@ from __future__ import annotations
 from snn4.models.conv_net import conv_net
 from snn4.models.mlp import mlp
 from snn4.models.registry import create, names, register
+from snn4.models.timing_net import Firing, timing_conv_net, timing_mlp
 
-__all__ = ["conv_net", "create", "mlp", "names", "register"]
+__all__ = ["Firing", "conv_net", "create", "mlp", "names", "register", "timing_conv_net", "timing_mlp"]

@@ -70,7 +70,7 @@ def _column(profile: Profile) -> dict[str, str]:
     energy = profile.energy()
     spiking = bool(profile.spiking)
     return {
-        "time steps": str(profile.steps),
+        "time steps": "none" if profile.steps is None else str(profile.steps),
         "bits (weights, activations)": f"{profile.bits.weights}, {profile.bits.activations}",
         "parameters": units.count(profile.parameters),
         "size": units.size(profile.bytes),

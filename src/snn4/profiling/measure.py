@@ -53,10 +53,12 @@ def profile(net: torch.nn.Module, x: Tensor, *, steps: int | None = None, batch_
         for part in x.split(batch_size or x.shape[1], dim=1):
             watch.run(part)
     rows = watch.rows(samples=x.shape[1])
+    neurons = [row for row in rows if isinstance(row, Neurons)]
+    # a network may hold each frame for several steps (nn.Hold); a loop calls its neurons step by step
+    timed = any(row.event_driven for row in neurons)
     return Profile(
         samples=x.shape[1],
-        # a network may hold each frame for several steps (nn.Hold); a loop calls its neurons step by step
-        steps=max([len(x), *(row.longest for row in rows if isinstance(row, Neurons))]),
+        steps=None if timed else max([len(x), *(row.longest for row in neurons)]),
         rows=tuple(rows),
         parameters=sum(p.numel() for p in net.parameters()),
         bytes=_deployed_bytes(net),
@@ -111,6 +113,11 @@ def _notes(watch: Watch, rows: list[Row]) -> list[str]:
     products = [row.name for row in others if row.kind == "products"]
     if products:
         notes.append(f"matrix products in {', '.join(products)} have no sparsity rule: charged as dense MACs")
+    if any(isinstance(row, Neurons) and row.event_driven for row in rows):
+        notes.append(
+            "exact spike times: there are no time steps; rates are spikes a neuron, work is counted at each input "
+            "spike, and finding the moment of an output spike is not charged"
+        )
     if watch.never_called:
         notes.append(f"never called: {', '.join(watch.never_called)}")
     return notes

@@ -107,6 +107,7 @@ class Neurons:
         state_bytes: their size.
         fields: how many state variables one neuron has.
         longest: steps of its longest call.
+        event_driven: whether it computes when a spike arrives, and not at time steps.
     """
 
     name: str
@@ -125,11 +126,17 @@ class Neurons:
     state_bytes: int = 0
     fields: int = 0
     longest: int = 0
+    event_driven: bool = False
 
     @property
     def rate(self) -> float:
-        """Spikes a neuron and step."""
+        """Spikes a neuron and step; of an event-driven layer, spikes a neuron."""
         return _mean(self.spikes) / max(1, self.neuron_steps)
+
+    @property
+    def computed(self) -> float:
+        """Updates that a machine computes for a sample: every neuron at every step, or at the events that reach it."""
+        return _mean(self.updates) if self.event_driven else float(self.neuron_steps)
 
     def to_dict(self) -> dict[str, object]:
         """The row, ready for JSON; counts are per sample."""
@@ -151,7 +158,7 @@ class Neurons:
             row |= {
                 "membrane_updates": _mean(self.updates),
                 "neuron_operations": _mean(self.updates) * self.operations_per_update,
-                "neuron_operations_dense": self.neuron_steps * self.operations_per_update,
+                "neuron_operations_dense": self.computed * self.operations_per_update,
                 "state_bytes": self.state_bytes,
             }
         return row

@@ -28,7 +28,8 @@ class Profile:
 
     Args:
         samples: how many samples were measured.
-        steps: T, the time steps that each takes: more than the input has, where the network holds a frame for several.
+        steps: T, the time steps that each takes: more than the input has, where the network holds a frame for several;
+            `None` for exact spike times, which have no steps.
         rows: the layers that ran, in order.
         parameters: how many numbers are trained.
         bytes: their size as deployed, quantised weights packed into their bits.
@@ -40,7 +41,7 @@ class Profile:
     """
 
     samples: int
-    steps: int
+    steps: int | None
     rows: tuple[Row, ...]
     parameters: int
     bytes: int
@@ -95,7 +96,7 @@ class Profile:
 
     @property
     def mean_firing_rate(self) -> float:
-        """Spikes a neuron and step, over all spiking neurons."""
+        """Spikes a neuron and step, over all spiking neurons; without steps, spikes a neuron."""
         return self.spikes / max(1, sum(row.neuron_steps for row in self.spiking))
 
     @property
@@ -143,6 +144,7 @@ class Profile:
         return {
             "samples": self.samples,
             "steps": self.steps,
+            "event_driven": any(row.event_driven for row in self.neurons),
             "parameters": self.parameters,
             "bytes": self.bytes,
             "footprint_bytes": self.footprint,
@@ -168,7 +170,8 @@ class Profile:
         }
 
     def __str__(self) -> str:
-        measured = f"{self.samples} sample{'s' * (self.samples != 1)}, {self.steps} step{'s' * (self.steps != 1)}"
+        steps = "spike times" if self.steps is None else f"{self.steps} step{'s' * (self.steps != 1)}"
+        measured = f"{self.samples} sample{'s' * (self.samples != 1)}, {steps}"
         operations = f"{units.count(self.macs)} MAC + {units.count(self.acs)} AC effective"
         lines = [
             f"Profile of {measured}; all numbers are per sample",
@@ -177,9 +180,10 @@ class Profile:
             f"  {operations}, {units.count(self.dense_macs)} if nothing were zero",
         ]
         if self.spiking:
-            lines.append(
-                f"  {units.count(self.spikes)} spikes, {units.share(self.mean_firing_rate)} of neurons fire at a step"
-            )
+            rate = f"{units.share(self.mean_firing_rate)} of neurons fire at a step"
+            if self.steps is None:
+                rate = f"{self.mean_firing_rate:.3g} a neuron"
+            lines.append(f"  {units.count(self.spikes)} spikes, {rate}")
         lines.append(
             f"  {units.count(self.parameters)} parameters in {units.size(self.bytes)}"
             + (f", {units.size(self.state_bytes)} of state" if self.state_bytes else "")

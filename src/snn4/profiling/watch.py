@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from snn4.core.errors import OptionError
+from snn4.profiling.events import EventRecorder
 from snn4.profiling.recorders import ActivationRecorder, Frame, NeuronRecorder, NormRecorder, SynapseRecorder
 from snn4.profiling.records import Other, Row
 from snn4.profiling.synapses import Synaptic
@@ -21,6 +22,7 @@ from snn4.quantization import QuantReLU
 from snn4.through_time import Neuron
 from snn4.through_time.session import path_of
 from snn4.through_time.stateful import Stateful
+from snn4.timing import TimingLayer
 
 __all__ = ["Watch", "evaluating"]
 
@@ -80,7 +82,7 @@ class Watch:
         self.net = net
         self.names: dict[int, str] = {}
         self.types: dict[int, str] = {}
-        self.recorders: dict[int, _Recorder] = {}
+        self.recorders: dict[int, _Recorder | EventRecorder] = {}
         self.uncounted: dict[int, str] = {}
         self.order: list[int] = []
         self.products_of: dict[int, int] = {}
@@ -113,9 +115,11 @@ class Watch:
                 self.uncounted[key] = why
 
     @staticmethod
-    def _recorder_for(module: torch.nn.Module, path: str, type_name: str) -> _Recorder | None:
+    def _recorder_for(module: torch.nn.Module, path: str, type_name: str) -> _Recorder | EventRecorder | None:
         if isinstance(module, Synaptic):
             return SynapseRecorder(path, type_name, module)
+        if isinstance(module, TimingLayer):
+            return EventRecorder(path, type_name, module)
         if isinstance(module, Neuron):
             return NeuronRecorder(path, type_name, module)
         if isinstance(module, QuantReLU):
@@ -174,7 +178,7 @@ class Watch:
         own = self._products.macs - self._claimed - self._open.pop()
         self._claimed += own
         recorder = self.recorders.get(key)
-        if not isinstance(recorder, SynapseRecorder):
+        if not isinstance(recorder, SynapseRecorder | EventRecorder):
             self.products_of[key] = self.products_of.get(key, 0) + own
         if recorder is None:
             return
@@ -196,7 +200,9 @@ class Watch:
         rows: list[Row] = []
         for key in self.order:
             recorder, macs = self.recorders.get(key), self.products_of.get(key, 0)
-            if recorder is not None:
+            if isinstance(recorder, EventRecorder):
+                rows += recorder.rows()
+            elif recorder is not None:
                 rows.append(recorder.row())
             elif key in self.uncounted and not macs:
                 kind = "pool" if self.uncounted[key].startswith("pooling") else "not counted"

@@ -17,7 +17,7 @@ from snn4.data import load
 from snn4.profiling import Comparison, Profile
 from snn4.profiling import compare as side_by_side
 from snn4.profiling import profile as profile_network
-from snn4.recipes.comparison import FILES, PROFILED, SCHEMA, Experiment, make_networks, make_task
+from snn4.recipes.comparison import FILES, PROFILED, SCHEMA, Experiment, make_networks, make_tasks
 from snn4.recipes.recipe import Recipe, get
 from snn4.training import Task, evaluate, load_weights
 
@@ -87,11 +87,18 @@ def _fits(hint: Any, value: Any) -> bool:
     return isinstance(value, hint) if isinstance(hint, type) else True
 
 
-def _trained(folder: Path, data: Path | None, download: bool) -> tuple[dict[str, torch.nn.Module], Task, Any, Any]:
+def _trained(
+    folder: Path, data: Path | None, download: bool
+) -> tuple[dict[str, torch.nn.Module], dict[str, Task], Any, Any]:
     """The trained networks of a run folder, with their task and data."""
     recipe, config = read_config(folder)
-    module = __import__(f"snn4.recipes.{recipe.name}", fromlist=["experiment"])
-    experiment: Experiment = module.experiment(config)
+    if recipe.experiment is None:
+        raise CheckpointError(
+            f"{folder} is a run of {recipe.name}, a study of many networks",
+            "the run of a comparison",
+            "Its table and picture lie in the folder.",
+        )
+    experiment: Experiment = recipe.experiment(config)
     networks = make_networks(experiment, config)
     missing = [FILES[name] for name in networks if not (folder / FILES[name]).is_file()]
     if missing:
@@ -103,7 +110,7 @@ def _trained(folder: Path, data: Path | None, download: bool) -> tuple[dict[str,
     for name, net in networks.items():
         load_weights(net, folder / FILES[name])
     dataset = load(experiment.data, data, download=download)
-    return networks, make_task(dataset, config.train), dataset, config
+    return networks, make_tasks(experiment, config, dataset), dataset, config
 
 
 def evaluate_folder(folder: Path, data: Path | None, download: bool) -> dict[str, Any]:
@@ -117,8 +124,8 @@ def evaluate_folder(folder: Path, data: Path | None, download: bool) -> dict[str
     Raises:
         CheckpointError: the run is not finished, or a file is damaged.
     """
-    networks, task, dataset, config = _trained(folder, data, download)
-    found = {name: evaluate(net, task, dataset.test, seed=config.seed) for name, net in networks.items()}
+    networks, tasks, dataset, config = _trained(folder, data, download)
+    found = {name: evaluate(net, tasks[name], dataset.test, seed=config.seed) for name, net in networks.items()}
     return {
         name: {"test_accuracy": e.accuracy, "test_loss": e.loss, "accuracy_by_step": e.accuracy_by_step}
         for name, e in found.items()
@@ -136,7 +143,9 @@ def profile_folder(folder: Path, data: Path | None = None, download: bool = Fals
     Raises:
         CheckpointError: the run is not finished, or a file is damaged.
     """
-    networks, task, dataset, config = _trained(folder, data, download)
-    xs = task.encode(dataset.test.inputs[:PROFILED], torch.Generator().manual_seed(config.seed))
-    profiles: dict[str, Profile] = {name: profile_network(net, xs, batch_size=128) for name, net in networks.items()}
+    networks, tasks, dataset, config = _trained(folder, data, download)
+    profiles: dict[str, Profile] = {}
+    for name, net in networks.items():
+        xs = tasks[name].encode(dataset.test.inputs[:PROFILED], torch.Generator().manual_seed(config.seed))
+        profiles[name] = profile_network(net, xs, batch_size=128)
     return side_by_side(profiles)

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Generator, Tensor
@@ -28,7 +28,21 @@ from snn4.recipes.snapshot import write_snapshot
 from snn4.training import Evaluation, Fitted, Task, environment, evaluate, fit, save_weights
 from snn4.view import write_report
 
-__all__ = ["FILES", "Experiment", "ImageConfig", "compare", "make_networks", "make_task", "measure", "runner"]
+__all__ = [
+    "FILES",
+    "Experiment",
+    "ImageConfig",
+    "RunConfig",
+    "Timed",
+    "compare",
+    "make_networks",
+    "make_task",
+    "make_tasks",
+    "measure",
+    "runner",
+    "splits",
+    "threads",
+]
 
 FILES = {"snn": "model.safetensors", "ann": "ann.safetensors", "ann_quantised": "ann_quantised.safetensors"}
 SCHEMA = 1
@@ -37,8 +51,8 @@ WEIGHT_BITS = 8
 PROFILED = 512
 
 
-class ImageConfig(Protocol):
-    """What the options of a recipe on images have in common."""
+class RunConfig(Protocol):
+    """What the options of every comparison have in common."""
 
     @property
     def seed(self) -> int:
@@ -51,23 +65,27 @@ class ImageConfig(Protocol):
         ...
 
     @property
-    def steps(self) -> int:
-        """Time steps of the SNN."""
-        ...
-
-    @property
     def limit(self) -> int | None:
         """Use only so many training samples."""
         ...
 
     @property
-    def neuron(self) -> NeuronOptions:
-        """Of the SNN."""
+    def train(self) -> TrainingOptions:
+        """Of all three networks."""
+        ...
+
+
+class ImageConfig(RunConfig, Protocol):
+    """What the options of a recipe over time steps have besides."""
+
+    @property
+    def steps(self) -> int:
+        """Time steps of the SNN."""
         ...
 
     @property
-    def train(self) -> TrainingOptions:
-        """Of all three networks."""
+    def neuron(self) -> NeuronOptions:
+        """Of the SNN."""
         ...
 
 
@@ -80,6 +98,23 @@ class Build(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class Timed:
+    """What differs where the SNN computes with spike times and not over time steps.
+
+    Args:
+        network: makes the SNN, its weights drawn from torch's generator.
+        task: how it is trained; the ANN and its twin have the usual task.
+        train: the training options of the ANN and its twin.
+        activation_bits: of the quantised twin; there is no number of time steps to derive them from.
+    """
+
+    network: Callable[[], torch.nn.Module]
+    task: Callable[[DataSet], Task]
+    train: TrainingOptions
+    activation_bits: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Experiment:
     """What a recipe adds to the common course.
 
@@ -87,10 +122,12 @@ class Experiment:
         recipe: its name.
         title: one line.
         data: name of the data set.
-        validation: share of the training split that is set aside to choose by.
+        validation: share of the training split that is set aside to choose by, unless the data set is published with
+            such a part.
         architecture: in words.
         build: makes the networks.
         expected: figures that the results must reach.
+        timed: of a network of spike times.
     """
 
     recipe: str
@@ -100,6 +137,7 @@ class Experiment:
     architecture: str
     build: Build
     expected: Mapping[str, Any]
+    timed: Timed | None = None
 
 
 def make_task(data: DataSet, training: TrainingOptions) -> Task:
@@ -118,10 +156,16 @@ def make_task(data: DataSet, training: TrainingOptions) -> Task:
     return Task(encode, readout, loss, compose(*changes) if changes else None)
 
 
-def make_networks(experiment: Experiment, config: ImageConfig) -> dict[str, torch.nn.Module]:
+def make_tasks(experiment: Experiment, config: RunConfig, data: DataSet) -> dict[str, Task]:
+    """How each of the three networks is trained."""
+    if experiment.timed is None:
+        return dict.fromkeys(FILES, make_task(data, config.train))
+    usual = make_task(data, experiment.timed.train)
+    return {"snn": experiment.timed.task(data), "ann": usual, "ann_quantised": usual}
+
+
+def make_networks(experiment: Experiment, config: RunConfig) -> dict[str, torch.nn.Module]:
     """The three networks, each with weights that follow from the seed alone."""
-    if isinstance(config.steps, bool) or config.steps < 1:
-        raise OptionError(f"--steps got {config.steps}", "a whole number >= 1", "8 is a good start.")
 
     def seeded(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
@@ -131,16 +175,28 @@ def make_networks(experiment: Experiment, config: ImageConfig) -> dict[str, torc
     def ann() -> torch.nn.Module:
         return experiment.build(torch.nn.ReLU, 1)
 
+    if experiment.timed is not None:
+        snn, bits = experiment.timed.network, experiment.timed.activation_bits
+    else:
+        snn, bits = _stepped(experiment, cast("ImageConfig", config))
     return {
-        "snn": seeded(lambda: experiment.build(config.neuron.factory(), config.steps)),
+        "snn": seeded(snn),
         "ann": seeded(ann),
-        "ann_quantised": quantised_twin(seeded(ann), bits_for_steps(config.steps), WEIGHT_BITS),
+        "ann_quantised": quantised_twin(seeded(ann), bits, WEIGHT_BITS),
     }
+
+
+def _stepped(experiment: Experiment, config: ImageConfig) -> tuple[Callable[[], torch.nn.Module], int]:
+    """An SNN over time steps, and the bits of its opponent's activations."""
+    if isinstance(config.steps, bool) or config.steps < 1:
+        raise OptionError(f"--steps got {config.steps}", "a whole number >= 1", "8 is a good start.")
+    neuron = config.neuron.factory()
+    return lambda: experiment.build(neuron, config.steps), bits_for_steps(config.steps)
 
 
 def compare(
     experiment: Experiment,
-    config: ImageConfig,
+    config: RunConfig,
     *,
     out: Path,
     resume: bool,
@@ -165,12 +221,13 @@ def compare(
         What result.json holds.
     """
     networks = make_networks(experiment, config)
-    fit_config = config.train.fit_config(config.epochs)
+    usual = config.train if experiment.timed is None else experiment.timed.train
+    fits = {name: (config.train if name == "snn" else usual).fit_config(config.epochs) for name in networks}
     dataset = load(experiment.data, data, download=download)
-    train, val = hold_out(_limited(dataset.train, config), experiment.validation, config.seed)
-    task = make_task(dataset, config.train)
+    train, val = splits(dataset, experiment.validation, config)
+    tasks = make_tasks(experiment, config, dataset)
     options: dict[str, Any] = dataclasses.asdict(config)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    with _threads(config.train.threads):
+    with threads(config.train.threads):
         if not resume:
             write_json(out / "config.json", {"schema": SCHEMA, "recipe": experiment.recipe, "config": options})
             write_json(out / "environment.json", environment())
@@ -178,10 +235,10 @@ def compare(
         for name, net in networks.items():
             fitted[name] = fit(
                 net,
-                task,
+                tasks[name],
                 train,
                 val,
-                fit_config,
+                fits[name],
                 seed=config.seed,
                 folder=out,
                 name=name,
@@ -190,9 +247,9 @@ def compare(
             )
             save_weights(net, out / FILES[name], {"recipe": experiment.recipe, "model": name, "seed": config.seed})
         # only now the test split is looked at
-        tested = {name: evaluate(net, task, dataset.test, seed=config.seed) for name, net in networks.items()}
+        tested = {name: evaluate(net, tasks[name], dataset.test, seed=config.seed) for name, net in networks.items()}
         models = {
-            name: _model(experiment, fitted[name], tested[name]) | measure(net, task, dataset, config)
+            name: _model(experiment, fitted[name], tested[name]) | measure(net, tasks[name], dataset, config)
             for name, net in networks.items()
         }
         models["snn"]["accuracy_by_step"] = tested["snn"].accuracy_by_step
@@ -201,7 +258,7 @@ def compare(
             "recipe": experiment.recipe,
             "title": experiment.title,
             "seed": config.seed,
-            "steps": config.steps,
+            "steps": None if experiment.timed else cast("ImageConfig", config).steps,
             "command": command_line(experiment.recipe, config),
             "data": _about(dataset, train, val),
             **models,
@@ -209,7 +266,7 @@ def compare(
             "environment": environment(),
         }
     confusion = {name: evaluation.confusion for name, evaluation in tested.items()}
-    write_snapshot(out, networks, task, dataset.test.take([0]), confusion)
+    write_snapshot(out, networks, tasks["snn"], dataset.test.take([0]), confusion)
     write_json(out / "result.json", result)
     write_report(out, lang=lang)
     return result
@@ -253,7 +310,7 @@ def runner(experiment: Callable[[Any], Experiment]) -> Main:
     return main
 
 
-def measure(net: torch.nn.Module, task: Task, dataset: DataSet, config: ImageConfig) -> dict[str, Any]:
+def measure(net: torch.nn.Module, task: Task, dataset: DataSet, config: RunConfig) -> dict[str, Any]:
     """What a trained network costs, on test samples: activity, operations, energy, latency."""
     some = dataset.test.inputs[: min(PROFILED, len(dataset.test))]
     xs = task.encode(some, torch.Generator().manual_seed(config.seed))
@@ -262,7 +319,7 @@ def measure(net: torch.nn.Module, task: Task, dataset: DataSet, config: ImageCon
 
 
 @contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def threads(count: int | None) -> Iterator[None]:
     """Let torch use so many CPU threads for a while."""
     if count is not None and count < 1:
         raise OptionError(f"--train.threads got {count}", "a whole number >= 1, or None for torch's own choice")
@@ -275,7 +332,15 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _limited(split: Split, config: ImageConfig) -> Split:
+def splits(dataset: DataSet, share: float, config: RunConfig) -> tuple[Split, Split]:
+    """What is trained on and what chooses: the published part, or a share that is held out."""
+    train = _limited(dataset.train, config)
+    if dataset.validation is not None:
+        return train, dataset.validation
+    return hold_out(train, share, config.seed)
+
+
+def _limited(split: Split, config: RunConfig) -> Split:
     """All of a split, or the first samples that the options allow."""
     if config.limit is None:
         return split

@@ -8,7 +8,7 @@ line, the run folder and the list of recipes, follows from it.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,18 @@ from snn4.core.errors import OptionError, suggest
 __all__ = ["Recipe", "get", "names"]
 
 # in the order in which a newcomer should meet them
-_NAMES = ("digits", "mnist", "fashion", "cifar10")
+_NAMES = (
+    "digits",
+    "mnist",
+    "fashion",
+    "cifar10",
+    "yinyang_times",
+    "multispike_mnist",
+    "single_spike_mnist",
+    "multispike_fashion",
+    "multispike_conv_mnist",
+    "leak_study",
+)
 
 
 class Main(Protocol):
@@ -41,6 +52,7 @@ class Recipe:
         config: the dataclass of its options.
         expected: figure -> what it must reach.
         main: runs it.
+        experiment: from its options to the three networks; `None` for a study of many runs.
     """
 
     name: str
@@ -48,6 +60,7 @@ class Recipe:
     config: type[Any]
     expected: Mapping[str, Any]
     main: Main
+    experiment: Callable[[Any], Any] | None = None
 
     def smoke(self) -> Any:
         """Options of a tiny run."""
@@ -58,7 +71,7 @@ def names() -> list[str]:
     """All recipes.
 
     Example:
-        >>> names()
+        >>> names()[:4]
         ['digits', 'mnist', 'fashion', 'cifar10']
     """
     return list(_NAMES)
@@ -73,4 +86,5 @@ def get(name: str) -> Recipe:
     if name not in _NAMES:
         raise OptionError(f"the recipe {name!r}", "a known recipe", suggest(name, names()))
     module = importlib.import_module(f"snn4.recipes.{name}")
-    return Recipe(name, module.TITLE, module.Config, module.EXPECTED, module.main)
+    experiment = vars(module).get("experiment")
+    return Recipe(name, module.TITLE, module.Config, module.EXPECTED, module.main, experiment)

@@ -13,11 +13,14 @@ from snn4.core.files import atomic
 from snn4.core.optional import need
 from snn4.data import Split, unit
 from snn4.neurons import SpikingNeuron
+from snn4.timing import Framed, Readout, TimingLayer, trajectory, watch
 from snn4.training import Task, spiking_layers
 
 __all__ = ["write_snapshot"]
 
 _RASTER, _TRACES, _BINS = 200, 6, 60
+# of spike times: how many moments a curve has
+_MOMENTS = 400
 
 
 def write_snapshot(
@@ -37,7 +40,8 @@ def write_snapshot(
         confusion: of each network. Shape (C, C), rows are the true classes.
     """
     xs = task.encode(sample.inputs, torch.Generator().manual_seed(0))
-    arrays = _activity(networks["snn"], xs)
+    snn = networks["snn"]
+    arrays = _activity(snn, xs) | (_spike_times(snn, xs) if isinstance(snn, Framed) else {})
     image = unit(sample.inputs[0])
     arrays["sample/image"] = image.float()
     arrays["sample/label"] = sample.targets[0]
@@ -53,7 +57,7 @@ def write_snapshot(
         file.write(files.save({key: value.detach().cpu().contiguous() for key, value in arrays.items()}))
 
 
-_WEIGHTED = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
+_WEIGHTED = (TimingLayer, torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 
 
 def _activity(net: torch.nn.Module, xs: Tensor) -> dict[str, Tensor]:
@@ -102,3 +106,53 @@ def _activity(net: torch.nn.Module, xs: Tensor) -> dict[str, Tensor]:
         arrays[f"threshold/{path}"] = own
         arrays[f"spikes/{path}"] = raster[:, chosen]
     return arrays
+
+
+@torch.no_grad()
+def _spike_times(net: Framed, xs: Tensor) -> dict[str, Tensor]:
+    """What one sample does in a network of exact spike times: its last dense layer that fires, and its readout."""
+    given: list[Tensor] = []
+    readouts = [module for module in net.modules() if isinstance(module, Readout)]
+    handles = [one.register_forward_hook(lambda _m, inputs, _y: given.append(inputs[0])) for one in readouts[-1:]]
+    net.eval()
+    try:
+        with watch(net) as seen:
+            net(xs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    dense = [one for one in seen if one.layer.get_parameter("weight").ndim == 2]
+    if not dense or not given:
+        return {}
+    one, readout = dense[-1], readouts[-1]
+    layer, incoming, fired = one.layer, one.incoming[0], one.fired.times[0]
+    window = layer.window
+    grid = torch.linspace(0.0, window, _MOMENTS, dtype=incoming.dtype)
+    counts = torch.isfinite(fired).sum(1)
+    order = counts.argsort(descending=True, stable=True)
+    # from the busiest to the quietest that fires at all, at even distances
+    active = order[: max(_TRACES, int((counts > 0).sum()))]
+    some = active[torch.linspace(0, len(active) - 1, min(_TRACES, len(active))).round().long()]
+    weight = layer.get_parameter("weight")
+    hidden = trajectory(incoming[None], weight[some], layer.constants, grid, fired[some][None])
+    busiest = order[:1]
+    # a moment just before and just after each spike, so that the reset is a straight line
+    own = fired[busiest[0]][torch.isfinite(fired[busiest[0]])]
+    fine = torch.cat([grid, own - 1e-6, own + 1e-6]).clamp(0.0, window).sort().values
+    course = trajectory(incoming[None], weight[busiest], layer.constants, fine, fired[busiest][None])
+    output = trajectory(given[-1][:1], readout.weight, readout.constants, grid)
+    # the first spikes of the sample are the encoder's, whatever layers lie between
+    first = seen[0].incoming[0].flatten(0, -2)
+    who, which = torch.isfinite(first).nonzero(as_tuple=True)
+    return {
+        "timing/time": grid,
+        "timing/window": torch.tensor(window),
+        "timing/threshold": torch.tensor(float(layer.constants.v_threshold)),
+        "timing/input": torch.stack([first[who, which], who.to(first.dtype)], 1),
+        "timing/moments": fine,
+        "timing/v": course.v[0, 0],
+        "timing/i": course.i[0, 0],
+        "timing/spikes": own,
+        "timing/hidden": hidden.v[0].T,
+        "timing/output": output.v[0].T,
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snn4.training.alarms import Alarm, check_rates, find_non_finite
+from snn4.training.alarms import Alarm, Warns, check_rates, find_non_finite, heard_warnings
 from snn4.training.evaluation import Evaluation, evaluate
 from snn4.training.interruption import Interrupted
 from snn4.training.log import environment
@@ -21,11 +21,13 @@ __all__ = [
     "Fitted",
     "Interrupted",
     "Task",
+    "Warns",
     "check_rates",
     "environment",
     "evaluate",
     "find_non_finite",
     "fit",
+    "heard_warnings",
     "learning_rate",
     "load_weights",
     "make_optimiser",

@@ -2,6 +2,7 @@
 
 Three alarms: a layer that never fires, a layer that always fires, and a number that is not finite. The first two warn;
 the third ends the training. Its layer is found by doing the step again with hooks, so that a healthy step pays nothing.
+Layers that know more about themselves say it through `Warns`.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from snn4.through_time import Neuron
 
-__all__ = ["Alarm", "check_rates", "find_non_finite"]
+__all__ = ["Alarm", "Warns", "check_rates", "find_non_finite", "heard_warnings"]
 
 SATURATED = 0.99
 
@@ -27,7 +28,7 @@ class Alarm:
 
     Args:
         layer: the layer's path in the network.
-        kind: `"dead"` or `"saturated"`.
+        kind: `"dead"`, `"saturated"`, or what a layer calls its own warning.
         text: what was seen and what to do.
     """
 
@@ -69,6 +70,51 @@ enlarge the weights or the input before it, or put a norm before it.
             )
             alarms.append(Alarm(path, "saturated", text))
     return alarms
+
+
+@runtime_checkable
+class Warns(Protocol):
+    """A layer that can judge one of its own calls, like those of `snn4.timing`."""
+
+    def warnings(self, x: Tensor, y: Tensor) -> Mapping[str, str]:
+        """What is wrong with a call: the kind of each problem, and a sentence with advice, without the layer's name.
+
+        Args:
+            x: what the layer was given.
+            y: what it answered.
+        """
+        ...
+
+
+@contextlib.contextmanager
+def heard_warnings(net: torch.nn.Module) -> Iterator[list[Alarm]]:
+    """Listen to every layer that `Warns`: `with heard_warnings(net) as heard: net(xs)`.
+
+    Example:
+        >>> with heard_warnings(torch.nn.Identity()) as heard:
+        ...     pass
+        >>> heard
+        []
+    """
+    heard: list[Alarm] = []
+    handles: list[torch.utils.hooks.RemovableHandle] = []
+
+    def listen(path: str, layer: Warns) -> None:
+        def hook(_module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            with torch.no_grad():
+                found = layer.warnings(inputs[0].detach(), output.detach())
+            heard.extend(Alarm(path, kind, f"layer {_name(net, path)}: {text}") for kind, text in found.items())
+
+        handles.append(net.get_submodule(path).register_forward_hook(hook))
+
+    for path, module in net.named_modules():
+        if isinstance(module, Warns):
+            listen(path, module)
+    try:
+        yield heard
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _name(net: torch.nn.Module, path: str) -> str:

@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from snn4.core.errors import NotFiniteError, OptionError
 from snn4.data import Split, order
 from snn4.training import randomness
-from snn4.training.alarms import check_rates, find_non_finite
+from snn4.training.alarms import check_rates, find_non_finite, heard_warnings
 from snn4.training.checkpoint import Keeper, Rollback, Training
 from snn4.training.evaluation import batch_of, check_shapes, device_of, evaluate
 from snn4.training.identity import identity_of
@@ -249,6 +249,8 @@ class _Run:
             if not math.isfinite(value):
                 self.fail(what, before, xs, targets)
         optimiser.step()
+        if task.after_step is not None:
+            task.after_step(self.net)
         if self.training.average is not None:
             self.training.average.follow(self.net, course.step + 1)
         return values[0], int(values[2])
@@ -258,7 +260,9 @@ class _Run:
         course, task, config = self.training.course, self.task, self.config
         watch = config.alarms and course.batch == 0
         recording = recorded_spikes(self.net) if watch or task.penalty is not None else contextlib.nullcontext({})
-        with recording as spikes:
+        cost = task.regulariser(self.net) if task.regulariser is not None else contextlib.nullcontext()
+        listening = heard_warnings(self.net) if watch else contextlib.nullcontext([])
+        with recording as spikes, listening as heard, cost as term:
             with torch.autocast(xs.device.type, torch.bfloat16, enabled=config.autocast):
                 ys = self.net(xs)
             ys = ys.float() if config.autocast else ys
@@ -268,8 +272,10 @@ class _Run:
             loss = task.objective(ys, targets) if task.objective is not None else task.loss(logits, targets)
             if task.penalty is not None:
                 loss = loss + task.penalty(spikes)
+            if term is not None:
+                loss = loss + term()
         if watch:
-            for alarm in check_rates(self.net, spikes):
+            for alarm in (*check_rates(self.net, spikes), *heard):
                 if (key := f"{alarm.kind} {alarm.layer}") not in course.warned:
                     course.warned.append(key)
                     self.said.say(f"Warning, epoch {course.epoch + 1}: {alarm}")

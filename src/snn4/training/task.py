@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Literal
 
 from torch import Generator, Tensor
+from torch.nn import Module
 
 from snn4.core.errors import OptionError
 
@@ -31,6 +33,12 @@ class Task:
             step, like `snn4.objectives.tet`. Shape (T, B, C), (B,) -> (). Validation still reports `loss`.
         penalty: is added in training; it sees the spikes of each spiking layer, by the layer's path in the network,
             like `snn4.objectives.FiringRate`. Shape of each (T, B, *features).
+        regulariser: is added in training, for terms that need more than spikes: weights, or what a layer was given. It
+            gets the network and is entered around each forward pass, so that it can set hooks; what it yields is called
+            afterwards for the term. `snn4.timing.DeadNeurons` is one.
+        after_step: is called with the network after each step of the optimiser, and may change weights: projections,
+            masks, weight bumping. What it has to remember belongs into a buffer of the network, or a run that is
+            stopped and goes on would forget it.
 
     Example:
         >>> import torch
@@ -49,6 +57,8 @@ class Task:
     augment: Callable[[Tensor, Generator], Tensor] | None = None
     objective: Callable[[Tensor, Tensor], Tensor] | None = None
     penalty: Callable[[Mapping[str, Tensor]], Tensor] | None = None
+    regulariser: Callable[[Module], AbstractContextManager[Callable[[], Tensor]]] | None = None
+    after_step: Callable[[Module], None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

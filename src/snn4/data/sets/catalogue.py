@@ -20,6 +20,7 @@ from snn4.data.sets.nmnist import NMNIST
 from snn4.data.sets.radar import RADAR
 from snn4.data.sets.shd import SHD
 from snn4.data.sets.source import Card, Found, Source
+from snn4.data.sets.yin_yang import YinYang
 
 __all__ = ["Status", "available", "card", "load", "load_recordings", "names", "register"]
 
@@ -64,7 +65,7 @@ def names() -> tuple[str, ...]:
 
     Example:
         >>> names()
-        ('digits', 'mnist', 'fashion', 'cifar10', 'nmnist-1100', 'shd', 'braille', 'radar', 'ecg')
+        ('digits', 'mnist', 'fashion', 'cifar10', 'yinyang', 'nmnist-1100', 'shd', 'braille', 'radar', 'ecg')
     """
     return tuple(_SOURCES)
 
@@ -138,6 +139,7 @@ def load(
         raise _absent(source, found, root)
     try:
         train, test = source.read(found.folder, verify=verify)
+        validation = source.read_validation(found.folder, verify=verify)
     except DataFileError as cause:
         if source.built_in or not source.downloads:
             raise
@@ -147,6 +149,7 @@ def load(
         name=facts.name,
         train=train,
         test=test,
+        validation=validation,
         classes=facts.classes,
         mean=facts.mean,
         std=facts.std,
@@ -220,5 +223,5 @@ def _source(name: str) -> Source:
     return source
 
 
-for _known in (Digits(), MNIST, FASHION, CIFAR10, NMNIST, SHD, BRAILLE, RADAR, ECG):
+for _known in (Digits(), MNIST, FASHION, CIFAR10, YinYang(), NMNIST, SHD, BRAILLE, RADAR, ECG):
     register(_known)

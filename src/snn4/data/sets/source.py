@@ -104,6 +104,18 @@ class Source(ABC):
             DataFileError: a file is missing, damaged, or (with `verify`) not the published one.
         """
 
+    def read_validation(self, folder: Path, *, verify: bool) -> Split | None:
+        """Read the part that is published for validation, from the same folder; `None` where there is none.
+
+        Args:
+            folder: holds the files.
+            verify: hold the content against the published checksums.
+
+        Raises:
+            DataFileError: as `read`.
+        """
+        return None
+
     def recognise(self, folder: Path) -> bool:
         """Whether complete-looking files are likely those of this data set and not of one with the same file names."""
         return True

@@ -93,7 +93,8 @@ def operations(profile: Profile, *, booking: Booking, once: bool, neuron_updates
             `zeros skipped`: the same, but a MAC with a zero factor is free; `NeuroBench`: an input outside {-1, 0, 1}
             makes MACs after a neuron too.
         once: whether a first layer whose input is the same at each step is computed once.
-        neuron_updates: whether the arithmetic of neurons is charged: every neuron at every step, as on a clocked chip.
+        neuron_updates: whether the arithmetic of neurons is charged: every neuron at every step, as on a clocked chip;
+            with exact spike times, at every event that reaches it.
     """
     total = Work.zero(profile.samples)
     macs, acs = total.macs, total.acs
@@ -119,8 +120,8 @@ def operations(profile: Profile, *, booking: Booking, once: bool, neuron_updates
     return Operations(
         macs,
         acs,
-        state_multiplies=sum(row.neuron_steps * row.fields for row in stateful),
-        state_adds=sum(row.neuron_steps * (row.operations_per_update - row.fields) for row in stateful),
+        state_multiplies=sum(row.computed * row.fields for row in stateful),
+        state_adds=sum(row.computed * (row.operations_per_update - row.fields) for row in stateful),
     )
 
 
@@ -163,7 +164,11 @@ class ComputeOnly:
             "event, and MAC where an input is not -1, 0 or 1",
         }[self.booking]
         first = "a first layer with constant input counts once" if self.once else "the first layer counts at each step"
-        updates = "every neuron is updated at every step" if self.neuron_updates else "neuron updates are free"
+        updates = (
+            "every neuron is updated at every step, or at every event where there are no steps"
+            if self.neuron_updates
+            else "neuron updates are free"
+        )
         return (
             f"45 nm, {self.cost.name}: MAC {self.cost.mac:.3g} pJ, AC {self.cost.ac:.3g} pJ; {booking}; {first}; "
             f"{updates}; memory access is free"

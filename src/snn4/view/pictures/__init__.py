@@ -14,6 +14,8 @@ from snn4.view.pictures.learning_curves import learning_curves
 from snn4.view.pictures.membrane import membrane
 from snn4.view.pictures.raster import raster
 from snn4.view.pictures.sample import outputs, sample_input
+from snn4.view.pictures.spike_times import events, potential, potentials
+from snn4.view.pictures.study import study
 from snn4.view.pictures.surrogate import surrogate
 from snn4.view.pictures.weights import weights
 
@@ -21,12 +23,16 @@ __all__ = [
     "accuracy_by_step",
     "confusion",
     "energy_bars",
+    "events",
     "firing_rates",
     "learning_curves",
     "membrane",
     "outputs",
+    "potential",
+    "potentials",
     "raster",
     "sample_input",
+    "study",
     "surrogate",
     "weights",
 ]

@@ -37,6 +37,13 @@ class Context:
         """What the opponent is called where floating point and quantised must not be mixed up."""
         return self.texts.names.ann_float if model.key == "ann" else self.name(model)
 
+    def steps(self) -> str:
+        """How many time steps the SNN takes, or that it has none."""
+        if self.snn.event_driven:
+            return self.texts.names.no_steps
+        steps = self.snn.steps or self.run.steps
+        return self.texts.names.steps.format(steps=units.count(steps) if steps else "?")
+
     def share(self, value: float) -> str:
         """An accuracy."""
         return units.percent(value, self.run.test)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_all"]
 
 _LAYERS, _NEURONS = 6, 3  # how many layers, and membranes of each, a picture shows
+_TIMING = ("time", "moments", "window", "threshold", "input", "v", "i", "spikes", "hidden", "output")
 _WIDTH = 8.2  # inches; the page scales it
 
 
@@ -49,16 +50,17 @@ def draw_all(context: Context) -> tuple[list[Html], list[Gap]]:
     """All pictures as HTML figures, in their order, and those that could not be drawn."""
     texts = context.texts.pictures
     plan: list[tuple[Picture, Callable[[Context], Drawn | None]]] = [
-        (texts.accuracy_by_step, _accuracy_by_step),
         (texts.energy, _energy),
         (texts.learning, _learning),
         (texts.confusion, _confusion),
-        (texts.sample, _sample),
-        (texts.raster, _raster),
-        (texts.membrane, _membrane),
-        (texts.firing_rates, _firing_rates),
-        (texts.weights, _weights),
     ]
+    if context.snn.event_driven:
+        plan.append((texts.spike_times, _spike_times))
+    else:
+        plan.insert(0, (texts.accuracy_by_step, _accuracy_by_step))
+        plan += [(texts.sample, _sample), (texts.raster, _raster), (texts.membrane, _membrane)]
+        plan.append((texts.firing_rates, _firing_rates))
+    plan.append((texts.weights, _weights))
     made: list[Html] = []
     gaps: list[Gap] = []
     for words, draw in plan:
@@ -287,6 +289,35 @@ def _membrane(context: Context) -> Drawn | None:
         if name != shown[-1]:
             ax.set_xlabel("")
     return Drawn(drawing, texts.membrane.alt.format(layers=_join(context, shown)), _some(context, shown, list(tensors)))
+
+
+def _spike_times(context: Context) -> Drawn | None:
+    tensors, texts, classes = context.run.tensors, context.texts.pictures, context.run.classes
+    found = {key: tensors.get(f"timing/{key}") for key in _TIMING}
+    if any(value is None for value in found.values()):
+        return None
+    arrays = {key: value for key, value in found.items() if value is not None}
+    time, window, spikes = arrays["time"], float(arrays["window"]), arrays["spikes"]
+    level = float(arrays["threshold"])
+    drawing, (top_left, top_right, left, right) = _grid(4, 2, 2.7)
+    pictures.events(arrays["input"][:, 0], arrays["input"][:, 1], window=window, ax=top_left, title="Input spikes")
+    pictures.potential(
+        arrays["moments"],
+        arrays["v"],
+        current=arrays["i"],
+        threshold=level,
+        spikes=spikes,
+        ax=top_right,
+        title="One hidden neuron",
+    )
+    pictures.potentials(time, arrays["hidden"], threshold=level, ax=left, title="Hidden potentials")
+    answer = int(arrays["output"][-1].argmax())
+    names = classes if len(classes) == arrays["output"].shape[1] else [str(c) for c in range(arrays["output"].shape[1])]
+    pictures.potentials(time, arrays["output"], names=names, chosen=answer, ax=right, title="Output potentials")
+    label = _whole(tensors.get("sample/label"))
+    words = texts.sample_unknown if label is None else texts.sample_right if label == answer else texts.sample_wrong
+    fact = words.format(label="" if label is None else names[label], prediction=names[answer])
+    return Drawn(drawing, texts.spike_times.alt.format(spikes=len(spikes)), [fact])
 
 
 def _firing_rates(context: Context) -> Drawn | None:

@@ -64,6 +64,11 @@ def _measures(context: Context) -> list[_Measure]:
         weights, activations = units.count(model.weight_bits), units.count(model.activation_bits)
         return element("span", texts.bits_value.format(weights=weights, activations=activations))
 
+    def steps(model: Model) -> Html | None:
+        if model.event_driven:
+            return element("span", context.texts.names.no_steps)
+        return number(model.steps, units.count)
+
     def each(label: str) -> str:
         return texts.per_sample.format(measure=label)
 
@@ -73,7 +78,7 @@ def _measures(context: Context) -> list[_Measure]:
         _Measure(texts.parameters, lambda m: number(m.parameters, units.count)),
         _Measure(texts.bytes, lambda m: number(m.bytes, units.bytes_text)),
         _Measure(texts.bits, bits),
-        _Measure(texts.steps, lambda m: number(m.steps, units.count)),
+        _Measure(texts.steps, steps),
         _Measure(each(texts.dense_macs), lambda m: number(m.dense_macs, units.count)),
         _Measure(each(texts.macs), lambda m: number(m.macs, units.count)),
         _Measure(each(texts.acs), lambda m: number(m.acs, units.count)),

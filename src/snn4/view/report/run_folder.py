@@ -89,6 +89,7 @@ class Model:
     accuracy_by_step: tuple[float, ...] = ()
     layers: tuple[Mapping[str, str | float], ...] = ()
     notes: tuple[str, ...] = ()
+    event_driven: bool = False
 
 
 @dataclass(frozen=True)
@@ -289,6 +290,7 @@ def _model(key: str, fields: _Fields) -> Model:
         saturated=fields.numbers("saturated_share"),
         accuracy_by_step=fields.series("accuracy_by_step"),
         layers=tuple(_scalars(row) for row in _list(fields.values.get("layers")) if isinstance(row, dict)),
+        event_driven=fields.values.get("event_driven") is True,
         notes=tuple(note for note in _list(fields.values.get("notes")) if isinstance(note, str)),
     )
 

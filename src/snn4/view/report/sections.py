@@ -46,7 +46,7 @@ def compared(context: Context) -> Html:
             rows.append((context.name(key), [context.texts.names.not_run, context.texts.names.not_applicable]))
             continue
         what = {"snn": texts.snn, "ann": texts.ann, "ann_quantised": texts.ann_quantised}[key].format(
-            steps=_number(model.steps or run.steps),
+            steps=context.steps(),
             weights=_number(model.weight_bits),
             activations=_number(model.activation_bits),
         )

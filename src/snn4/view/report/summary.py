@@ -138,15 +138,10 @@ def latency(context: Context, other: Model) -> str:
     return (texts.slower if ratio >= 1 else texts.faster).format(
         snn=context.latency(mine),
         other=context.latency(theirs),
-        steps=_steps(context),
+        steps=context.steps(),
         opponent=context.opponent_name(other),
         ratio=units.amount(round(max(ratio, 1 / ratio), 1)),
     )
-
-
-def _steps(context: Context) -> str:
-    steps = context.snn.steps or context.run.steps
-    return units.count(steps) if steps else "?"
 
 
 def _cards(context: Context, other: Model | None) -> list[Html]:

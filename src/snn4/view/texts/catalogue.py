@@ -55,6 +55,8 @@ class Names:
     not_recorded: str
     not_run: str
     not_applicable: str
+    steps: str
+    no_steps: str
 
 
 @dataclass(frozen=True)
@@ -226,6 +228,7 @@ class Pictures:
     sample: Picture
     raster: Picture
     membrane: Picture
+    spike_times: Picture
     firing_rates: Picture
     weights: Picture
     language_note: str

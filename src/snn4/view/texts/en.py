@@ -46,6 +46,8 @@ ENGLISH = Texts(
         not_recorded="not recorded",
         not_run="not in this run",
         not_applicable="–",
+        steps="{steps} time steps",
+        no_steps="window of exact spike times",
     ),
     headings=Headings(
         summary="In short",
@@ -112,10 +114,10 @@ ENGLISH = Texts(
         formats="The SNN is charged for {mine}-bit arithmetic and the {opponent} for {theirs}-bit, so that a part of "
         "the difference comes from the number formats and not from spikes.",
         no_energy="Energy cannot be compared: no energy range was recorded for both networks.",
-        slower="On the computer of this run, one sample takes the SNN {snn} for its {steps} time steps, {ratio} "
+        slower="On the computer of this run, one sample takes the SNN {snn} for its {steps}, {ratio} "
         "times as long as the {opponent} ({other}). A general-purpose processor is not a neuromorphic chip, so this "
         "says little about latency on one.",
-        faster="On the computer of this run, one sample takes the SNN {snn} for its {steps} time steps; the "
+        faster="On the computer of this run, one sample takes the SNN {snn} for its {steps}; the "
         "{opponent} takes {ratio} times as long ({other}). A general-purpose processor is not a neuromorphic chip, "
         "so this says little about latency on one.",
         no_latency="Latency cannot be compared: it was not recorded for both networks.",
@@ -137,7 +139,7 @@ ENGLISH = Texts(
         network="Network",
         what="What it is",
         architecture="Architecture",
-        snn="Spiking neurons, {steps} time steps, weights in {weights} bits.",
+        snn="Spiking neurons, {steps}, weights in {weights} bits.",
         ann="The same layers with ReLU in place of the spiking neurons, a single pass, weights in {weights} bits.",
         ann_quantised="The ANN with weights rounded to {weights} bits and activations to {activations} bits, a "
         "single pass.",
@@ -241,6 +243,13 @@ ENGLISH = Texts(
             caption="The membrane sums up what arrives. When it reaches the threshold (dashed) the neuron sends a "
             "spike (triangle) and is reset; the trace shows the value just before the reset.",
             alt="Membrane traces of single neurons in {layers}, with threshold and spikes.",
+        ),
+        spike_times=Picture(
+            title="One sample in exact spike times",
+            caption="Top left, the input spikes. Top right, the neuron that fires most: its potential is reset at each "
+            "spike, its current goes on, and so it can fire again. Below, potentials of hidden neurons, and those of "
+            "the outputs, which do not fire: at the end of the window the highest one is the answer.",
+            alt="Input spikes, potential and current of a neuron with {spikes} spikes, hidden and output potentials.",
         ),
         firing_rates=Picture(
             title="How busy each layer is",

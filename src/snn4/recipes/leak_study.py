@@ -1,0 +1,263 @@
+"""Accuracy and spikes a neuron against the leak, for neurons that fire several times and for those that fire once.
+
+The source reports that one-spike networks do not care about the leak once its time constant is longer than the window,
+and that networks with several spikes have a best one in between. This recipe measures both curves with their spread
+over seeds, and says whether they agree. Every run is kept on its own in `runs/`: a study that was stopped goes on with
+the run that it stopped in.
+
+Paper: [yamamoto2024], figure 2.
+Differs from the paper: our options; the test split is read once a run, after validation has chosen the epoch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from snn4.core.errors import OptionError
+from snn4.core.files import read_json, write_json
+from snn4.data import DataSet, Split, load
+from snn4.recipes.comparison import SCHEMA, make_networks, make_tasks, splits, threads
+from snn4.recipes.options import TrainingOptions, command_line
+from snn4.recipes.timed import TimingOptions, image_mlp
+from snn4.timing import observe
+from snn4.training import environment, evaluate, fit, save_weights
+from snn4.view import pictures
+
+__all__ = ["EXPECTED", "TITLE", "Config", "main"]
+
+TITLE = "How the leak changes accuracy and spikes, several spikes a neuron against one"
+# what the source says is compared with, not required
+EXPECTED: dict[str, float] = {}
+
+_WATCHED = 1000
+_NAMES = {"several": "several spikes", "one": "one spike"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Options of the recipe."""
+
+    seed: int = 0
+    """The first seed."""
+    seeds: int = 3
+    """How many, counted up from the first."""
+    epochs: int = 10
+    """Passes over the training split, in each run."""
+    leaks: tuple[float | None, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, None)
+    """Membrane time constants, in windows; None for no leak."""
+    hidden: tuple[int, ...] = (400,)
+    """Widths of the layers that fire."""
+    limit: int | None = None
+    """Use only so many training samples."""
+    ann_learning_rate: float = 1e-3
+    """Not used here: a study has no ANN beside it; multispike_mnist has."""
+    timing: TimingOptions = dataclasses.field(default_factory=TimingOptions)
+    train: TrainingOptions = dataclasses.field(
+        default_factory=lambda: TrainingOptions(learning_rate=1e-2, weight_decay=0.0, ema=0.999)
+    )
+
+    @classmethod
+    def smoke(cls) -> Config:
+        """A run of seconds."""
+        return cls(epochs=1, seeds=2, leaks=(0.5, None), hidden=(8,), limit=128)
+
+
+def main(
+    config: Config,
+    *,
+    out: Path,
+    resume: bool,
+    progress: bool,
+    lang: str,  # noqa: ARG001  (picture and table are English)
+    data: Path | None,
+    download: bool,
+) -> dict[str, Any]:
+    """Train every model with every leak and seed, then write the picture and the table.
+
+    Args:
+        config: the options.
+        out: the run folder.
+        resume: go on with what the folder holds.
+        progress: show progress bars.
+        lang: not used: picture and table are English.
+        data: folder of the data sets, or None for the usual places.
+        download: fetch what is missing.
+
+    Returns:
+        What result.json holds.
+    """
+    if config.seeds < 1 or not config.leaks or len(set(config.leaks)) != len(config.leaks):
+        raise OptionError(f"--seeds got {config.seeds} and --leaks {config.leaks}", "a seed, and leaks that differ")
+    dataset = load("mnist", data, download=download)
+    if not resume:
+        write_json(
+            out / "config.json", {"schema": SCHEMA, "recipe": "leak_study", "config": dataclasses.asdict(config)}
+        )
+        write_json(out / "environment.json", environment())
+    with threads(config.train.threads):
+        rows = [_run(one, name, kind, out, dataset, progress) for name, kind, one in _plan(config)]
+    result = {
+        "schema": SCHEMA,
+        "recipe": "leak_study",
+        "title": TITLE,
+        "seed": config.seed,
+        "command": command_line("leak_study", config),
+        "study": rows,
+        "table": markdown(rows),
+        "agreement": agreement(rows),
+        "environment": environment(),
+    }
+    write_json(out / "result.json", result)
+    (out / "leak_study.md").write_text(result["table"], encoding="utf-8")
+    draw(rows, out)
+    return result
+
+
+def _plan(config: Config) -> Iterator[tuple[str, str, Config]]:
+    """Name, model and options of each run, seed by seed, so that a part of the study is a study."""
+    for seed in range(config.seed, config.seed + config.seeds):
+        for leak in config.leaks:
+            for kind, spikes in (("one", 1), ("several", max(2, config.timing.max_spikes))):
+                timing = dataclasses.replace(config.timing, tau_v=leak, max_spikes=spikes)
+                name = f"{kind}-tau{'none' if leak is None else f'{leak:g}'}-seed{seed}"
+                yield name, kind, dataclasses.replace(config, seed=seed, timing=timing)
+
+
+def _run(config: Config, name: str, kind: str, out: Path, dataset: DataSet, progress: bool) -> dict[str, Any]:
+    """One run, or what it left behind."""
+    folder = out / "runs" / name
+    if (folder / "row.json").is_file():
+        return read_json(folder / "row.json")
+    folder.mkdir(parents=True, exist_ok=True)
+    experiment = image_mlp("leak_study", TITLE, "mnist", config, EXPECTED)
+    net = make_networks(experiment, config)["snn"]
+    task = make_tasks(experiment, config, dataset)["snn"]
+    train, val = splits(dataset, experiment.validation, config)
+    options: dict[str, Any] = dataclasses.asdict(config)
+    fitted = fit(
+        net,
+        task,
+        train,
+        val,
+        config.train.fit_config(config.epochs),
+        seed=config.seed,
+        folder=folder,
+        name="snn",
+        identity={"recipe": "leak_study", "options": options},
+        progress=progress,
+    )
+    save_weights(net, folder / "model.safetensors", {"recipe": "leak_study", "seed": config.seed})
+    tested = evaluate(net, task, dataset.test, seed=config.seed)
+    found = observe(net, task.encode(_some(dataset.test).inputs, torch.Generator()))
+    row: dict[str, Any] = {
+        "model": kind,
+        "tau_v": config.timing.tau_v,
+        "seed": config.seed,
+        "test_accuracy": tested.accuracy,
+        "val_accuracy": fitted.val_accuracy,
+        "best_epoch": fitted.best_epoch,
+        "train_seconds": fitted.seconds,
+        "spikes_per_neuron": statistics.mean(one.spikes for one in found.values()),
+        "silent_share": statistics.mean(one.silent for one in found.values()),
+        "truncated_share": statistics.mean(one.truncated for one in found.values()),
+    }
+    write_json(folder / "row.json", row)
+    return row
+
+
+def _some(split: Split) -> Split:
+    return split.take(torch.arange(min(_WATCHED, len(split))))
+
+
+def _values(rows: list[dict[str, Any]], kind: str, key: str) -> dict[float | None, list[float]]:
+    """The values of all seeds, by leak in the order of the study."""
+    found: dict[float | None, list[float]] = {}
+    for row in rows:
+        if row["model"] == kind:
+            found.setdefault(row["tau_v"], []).append(row[key])
+    return found
+
+
+def agreement(rows: list[dict[str, Any]], window: float = 1.0) -> dict[str, Any]:
+    """What the source says, held against the measured curves.
+
+    Args:
+        rows: of the study.
+        window: the length that a leak is long or short against.
+
+    Returns:
+        `one_flat_beyond_window`: how far the means of the one-spike network lie apart for leaks beyond the window, and
+        the largest standard deviation over seeds beside it; `several_best`: the leak of the best mean, and whether it
+        lies inside the range; `several_ahead`: the difference of the means at each leak.
+    """
+    means = {
+        kind: {leak: statistics.mean(values) for leak, values in _values(rows, kind, "test_accuracy").items()}
+        for kind in _NAMES
+    }
+    long = [leak for leak in means["one"] if leak is None or leak > window]
+    spread = max(
+        (statistics.stdev(v) for v in _values(rows, "one", "test_accuracy").values() if len(v) > 1), default=0.0
+    )
+    flat = [means["one"][leak] for leak in long]
+    leaks = list(means["several"])
+    best = max(leaks, key=lambda leak: means["several"][leak])
+    return {
+        "one_flat_beyond_window": {"range": max(flat) - min(flat) if flat else None, "seed_deviation": spread},
+        "several_best": {"tau_v": best, "inside": best not in (leaks[0], leaks[-1])},
+        "several_ahead": [{"tau_v": leak, "difference": means["several"][leak] - means["one"][leak]} for leak in leaks],
+    }
+
+
+def _name(leak: float | None) -> str:
+    return "none" if leak is None else f"{leak:g}"
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The study as a Markdown table, means with the standard deviation over seeds."""
+
+    def cell(values: list[float], scale: float, digits: int) -> str:
+        scaled = [scale * value for value in values]
+        spread = f" ± {statistics.stdev(scaled):.{digits}f}" if len(scaled) > 1 else ""
+        return f"{statistics.mean(scaled):.{digits}f}{spread}"
+
+    header = [
+        "tau_v",
+        *(f"test accuracy, {name}, %" for name in _NAMES.values()),
+        *(f"spikes a neuron, {name}" for name in _NAMES.values()),
+    ]
+    accuracy = {kind: _values(rows, kind, "test_accuracy") for kind in _NAMES}
+    spikes = {kind: _values(rows, kind, "spikes_per_neuron") for kind in _NAMES}
+    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+    for leak in accuracy["several"]:
+        cells = [_name(leak), *(cell(accuracy[kind][leak], 100, 2) for kind in _NAMES)]
+        cells += [cell(spikes[kind][leak], 1, 2) for kind in _NAMES]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(rows: list[dict[str, Any]], out: Path) -> None:
+    """Write leak_study.svg and leak_study.png: accuracy and spikes a neuron against the leak."""
+    from snn4.view.pictures.canvas import figure
+
+    drawing = figure(8.2, 3.2)
+    left, right = drawing.subplots(1, 2)
+    for ax, key, scale, up in (
+        (left, "test_accuracy", 100, "test accuracy (%)"),
+        (right, "spikes_per_neuron", 1, "spikes a neuron and sample"),
+    ):
+        values = {kind: _values(rows, kind, key) for kind in _NAMES}
+        leaks = list(values["several"])
+        series = {
+            _NAMES[kind]: [[scale * one for one in values[kind][leak]] for leak in leaks] for kind in reversed(_NAMES)
+        }
+        pictures.study(
+            [_name(leak) for leak in leaks], series, across="leak constant (windows)", up=up, ax=ax, title=""
+        )
+    for kind in ("svg", "png"):
+        drawing.savefig(out / f"leak_study.{kind}", dpi=160, metadata={"Date": None} if kind == "svg" else None)
