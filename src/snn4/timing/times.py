@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.errors import NotFiniteError, OptionError, ShapeError
+from snn4.timing.sorting import fast_events
 from snn4.timing.types import Events
 
 __all__ = ["check_times", "check_window", "events", "from_grid", "render"]
@@ -96,6 +97,8 @@ def events(times: Float[Tensor, "B N K"], window: float = math.inf) -> Events:
         >>> t, source
         (tensor([[0.1000, 0.2000, 0.3000]]), tensor([[1, 1, 0]]))
     """
+    if (fast := fast_events(times, window)) is not None:
+        return fast
     flat = times.flatten(1)
     order = flat.detach().argsort(dim=1, stable=True)
     inside = (flat.detach() < min(window, math.inf)).sum(1)
