@@ -31,7 +31,7 @@ template <class R> static inline void deltas(
   std::fill(k.first, k.first + count + 1, 0); std::fill(k.chain, k.chain + count + 1, -1);
   const auto put = [&](R at, R c, i64 lane) {
     // only events before the spike act on it
-    const i64 e = std::lower_bound(ts, ts + count, at) - ts - 1;
+    const i64 e = before(ts, count, at) - 1;
     if (e < 0 || c == R(0)) return (i64)-1;
     k.since[k.m] = at - ts[e]; k.amount[k.m] = c; k.lane[k.m] = (int32_t)lane; k.event[k.m++] = (int32_t)e;
     k.first[e + 1]++;
@@ -193,7 +193,10 @@ template <class R> static int adjoint(const i64* p) {
       fall(h, a, b, dv, di, rise);
       R* const to = row + e * FALLS;
       to[0] = dv; to[1] = di; to[2] = rise; to[3] = h;
-      to[4] = twice(h, a, b, dv, di, rise); to[5] = twice(h, b, a, di, dv, rise);
+    }
+    if (tau) for (i64 e = 0; e < count - 1; e++) {
+      R* const to = row + e * FALLS;
+      to[4] = twice(to[3], a, b, to[0], to[1], to[2]); to[5] = twice(to[3], b, a, to[1], to[0], to[2]);
     }
     if (count == 1) std::fill(row, row + FALLS, R(0));
   }

@@ -78,6 +78,12 @@ template <class R> static inline R twice(R h, R a, R b, R dv, R di, R e) {
 template <class R> static inline i64 inside(const R* t, i64 n, R window) {
   return std::lower_bound(t, t + n, window) - t;
 }
+// how many of n ascending times come before x; no branch, because there is nothing to predict
+template <class R> static inline i64 before(const R* t, i64 n, R x) {
+  const R* base = t;
+  for (i64 half; n > 1; n -= half) { half = n / 2; base += half * (i64)(base[half - 1] < x); }
+  return base - t + (n == 1 && *base < x);
+}
 template <class R> static inline R* room_for(i64 n) {
   return (R*)std::aligned_alloc(64, ((size_t)n * sizeof(R) + 127) / 64 * 64);
 }

@@ -18,16 +18,17 @@ from torch import Tensor
 
 from snn4.kernels import build, torch_facts
 from snn4.kernels.prelude import PRELUDE
+from snn4.timing.cpp_answer import ANSWER
 from snn4.timing.cpp_backward import BACKWARD
 from snn4.timing.cpp_events import EVENTS
 from snn4.timing.cpp_forward import FORWARD
 from snn4.timing.cpp_segment import SEGMENT
 from snn4.timing.types import Constants, Fired, rates
 
-__all__ = ["adjoint", "refusal", "solve", "sort", "spread"]
+__all__ = ["adjoint", "answer", "answer_back", "ordered", "refusal", "solve", "sort", "spread"]
 
-_SOURCE = PRELUDE + "#include <limits>\n" + SEGMENT + EVENTS + FORWARD + BACKWARD
-_FUNCTIONS = ("count_events", "sort_events", "spread_events", "solve", "adjoint")
+_SOURCE = PRELUDE + "#include <limits>\n" + SEGMENT + EVENTS + FORWARD + BACKWARD + ANSWER
+_FUNCTIONS = ("count_events", "sort_events", "spread_events", "solve", "adjoint", "answer", "answer_back", "ordered")
 _DTYPES = (torch.float32, torch.float64)
 # below so many pairs of event and neuron a second thread costs more than it brings
 _SERIAL = 1 << 15
@@ -85,6 +86,12 @@ def _threads(events: int, outputs: int) -> int:
     return torch.get_num_threads() if events * outputs > _SERIAL else 1
 
 
+def _pairs(times: Tensor) -> list[int]:
+    """Rows, spikes a row, threads."""
+    k = times.shape[-1]
+    return [times.numel() // max(1, k), k, torch.get_num_threads() if times.numel() > _SERIAL else 1]
+
+
 def _address(t: Tensor | None) -> int:
     return 0 if t is None else t.data_ptr()
 
@@ -115,6 +122,33 @@ def spread(grad: Tensor, order: Tensor, counts: Tensor, shape: torch.Size) -> Te
     sizes = [batch, out[0].numel() if batch else 0, torch.get_num_threads() if out.numel() > _SERIAL else 1, most]
     _call("spread_events", grad.dtype, [*sizes, *(_address(one) for one in (counts, order, grad, out))])
     return out
+
+
+def ordered(times: Tensor) -> bool:
+    """Whether no time of (..., K) is NaN or negative, and every row ascends."""
+    times, bad = times.detach().contiguous(), torch.ones(1, dtype=torch.int64)
+    _call("ordered", times.dtype, [*_pairs(times), times.data_ptr(), bad.data_ptr()])
+    return not bad.item()
+
+
+def answer(times: Tensor, constants: Constants, at: float) -> Tensor:
+    """The summed answers to each neuron's spikes: (..., K) -> (...)."""
+    times, numbers = times.detach().contiguous(), _numbers(constants, at)
+    out, sizes = times.new_empty(times.shape[:-1]), _pairs(times)
+    numbers[2] = at
+    _call("answer", times.dtype, [*sizes, *(_address(one) for one in (numbers, times, out))])
+    return out
+
+
+def answer_back(times: Tensor, constants: Constants, at: float, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of `answer`: of the times, and of tau_v and tau_i together, (2,)."""
+    times, grad, numbers = times.detach().contiguous(), grad.contiguous(), _numbers(constants, at)
+    out, sizes = torch.empty_like(times), _pairs(times)
+    numbers[2] = at
+    sums = torch.zeros(-(-grad.numel() // 1024), 2, dtype=torch.float64)
+    _call("answer_back", times.dtype, [*sizes, *(_address(one) for one in (numbers, times, grad, out, sums))])
+    a, b, _ = rates(constants)
+    return out, sums.sum(0) * sums.new_tensor([-a * a, -b * b])
 
 
 def solve(

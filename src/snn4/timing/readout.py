@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 from snn4.core.errors import OptionError
 from snn4.core.quantity import Value
+from snn4.timing.compiled import answers
 from snn4.timing.functional import fire
 from snn4.timing.layer import TimingLayer, first_weights
-from snn4.timing.psp import psp
 from snn4.timing.times import check_times, check_window, events
 from snn4.timing.types import Constants
 
@@ -91,7 +91,7 @@ class Readout(_Silent):
     def forward(self, times: Float[Tensor, "B N_in K_in"]) -> Float[Tensor, "B N_out"]:
         """The potential at the end. Shape: (B, in_features, K_in) -> (B, out_features)."""
         check_times("Readout", times, (self.in_features,))
-        return F.linear(psp(self.window - times, 1.0 / self.tau_v, 1.0 / self.tau_i).sum(-1), self.weight)
+        return F.linear(answers(times, self.tau_v, self.tau_i, self.window), self.weight)
 
 
 class MaxOverTime(_Silent):
