@@ -34,8 +34,8 @@ from snn4.timing import engine_cpp, reference, two_stage
 from snn4.timing.types import Constants
 
 STEPS, HIDDEN, SPIKES, WINDOW = 25, 400, 8, 1.0
-# slow entries take fewer turns
-SLOW = 3
+# turns of what takes seconds, after one that is thrown away
+SLOW = 1
 Step = Callable[[int], None]
 
 
