@@ -188,7 +188,7 @@ template <class R, bool TIME, bool TAU> static bool strip(
 }
 
 // sizes: B E N lanes K threads inputs groups; constants a b theta window; t source weight; times slope; grad; when and
-// what was largest, and its gradient; gradients of times (per strip), of weights and of constants (per group and strip);
+// what was largest, and its gradient; gradients of times (per strip), weights and constants (per group and strip);
 // what is wanted: times, time constants
 template <class R> static int adjoint(const i64* p) {
   const double* c = (const double*)p[8];
