@@ -73,7 +73,8 @@ class _Answer(torch.autograd.Function):
         times, *learned = ctx.saved_tensors
         rest = iter(learned)
         taus = [next(rest) if one is None else one for one in ctx.numbers]
-        grad_times, both = engine_cpp.answer_back(times, Constants(*taus, 1.0), ctx.at, grads[0])
+        constants = Constants(taus[0], taus[1], 1.0)
+        grad_times, both = engine_cpp.answer_back(times, constants, ctx.at, grads[0])
         to_taus = (
             g.to(one).view_as(one) if isinstance(one, Tensor) else None for g, one in zip(both, taus, strict=True)
         )
@@ -81,7 +82,7 @@ class _Answer(torch.autograd.Function):
 
 
 def answers(times: Tensor, tau_v: float | Tensor, tau_i: float | Tensor, at: float) -> Tensor:
-    """What each neuron's spikes, with weight 1, have made of a potential at the moment `at`: sum over k of psp(at - t_k).
+    """What each neuron's spikes, with weight 1, have made of a potential by the moment `at`: the sum of psp(at - t_k).
 
     Shape: (..., K) -> (...).
 

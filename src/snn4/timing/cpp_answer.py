@@ -5,20 +5,20 @@ from __future__ import annotations
 __all__ = ["ANSWER"]
 
 ANSWER = r"""
-// the spikes before `at` of some rows, gathered into full vectors: f(how many, time since each, where each stands)
+// the spikes before `at` of some rows, gathered into full vectors: f(how many, time since each, row and place)
 static const i64 WALK = 64;
 template <class R, class F> static inline void walk(const R* times, i64 rows, i64 K, R at, const F& f) {
-  alignas(64) R s[WALK]; int32_t from[WALK];
+  alignas(64) R s[WALK]; int32_t row[WALK], from[WALK];
   i64 m = 0;
   for (i64 i = 0; i < rows; i++) for (i64 k = i * K; k < (i + 1) * K && times[k] < at; k++) {
-    s[m] = at - times[k]; from[m++] = (int32_t)k;
-    if (m == WALK) { f(m, s, from); m = 0; }
+    s[m] = at - times[k]; row[m] = (int32_t)i; from[m++] = (int32_t)k;
+    if (m == WALK) { f(m, s, row, from); m = 0; }
   }
   if (!m) return;
   for (i64 j = m; j < WALK; j++) s[j] = 0;
-  f(m, s, from);
+  f(m, s, row, from);
 }
-// per neuron: its spikes before `at`, their summed answers e(at - t). sizes: pairs K threads; constants a b at; times; out
+// per neuron: the summed answers e(at - t) to its spikes. sizes: pairs K threads; constants a b at; times; out
 template <class R> static int answer(const i64* p) {
   const i64 pairs = p[0], K = p[1], threads = p[2];
   const double* const c = (const double*)p[3];
@@ -29,11 +29,11 @@ template <class R> static int answer(const i64* p) {
   for (i64 u = 0; u < chunks; u++) {
     const i64 n0 = u * chunk, len = std::min<i64>(chunk, pairs - n0);
     std::fill(out + n0, out + n0 + len, R(0));
-    walk(times + n0 * K, len, K, at, [&](i64 m, const R* s, const int32_t* from) {
+    walk(times + n0 * K, len, K, at, [&](i64 m, const R* s, const int32_t* row, const int32_t*) {
       alignas(64) R e[WALK];
       #pragma omp simd
       for (i64 j = 0; j < WALK; j++) { R dv, di; fall(s[j], a, b, dv, di, e[j]); }
-      for (i64 j = 0; j < m; j++) out[n0 + from[j] / K] += e[j];
+      for (i64 j = 0; j < m; j++) out[n0 + row[j]] += e[j];
     });
   }
   return 0;
@@ -50,7 +50,7 @@ template <class R> static int answer_back(const i64* p) {
     const i64 n0 = u * chunk, len = std::min<i64>(chunk, pairs - n0);
     std::memset(out + n0 * K, 0, sizeof(R) * (size_t)(len * K));
     double by_a = 0, by_b = 0;
-    walk(times + n0 * K, len, K, at, [&](i64 m, const R* s, const int32_t* from) {
+    walk(times + n0 * K, len, K, at, [&](i64 m, const R* s, const int32_t* row, const int32_t* from) {
       alignas(64) R slope[WALK], to_a[WALK], to_b[WALK];
       #pragma omp simd
       for (i64 j = 0; j < WALK; j++) {
@@ -59,7 +59,7 @@ template <class R> static int answer_back(const i64* p) {
         slope[j] = a * e - di; to_a[j] = twice(s[j], a, b, dv, di, e); to_b[j] = twice(s[j], b, a, di, dv, e);
       }
       for (i64 j = 0; j < m; j++) {
-        const R g = grad[n0 + from[j] / K];
+        const R g = grad[n0 + row[j]];
         out[n0 * K + from[j]] = g * slope[j];
         by_a -= (double)(g * to_a[j]); by_b -= (double)(g * to_b[j]);
       }
@@ -80,8 +80,10 @@ template <class R> static int ordered(const i64* p) {
     i64 low = 0, falls = 0;
     #pragma omp simd reduction(+ : low)
     for (i64 i = 0; i < n; i++) low += !(row[i] >= R(0));
-    // each time against the one before, but for the first of a row
-    if (K > 1) for (i64 i = 0; i < n; i += K) for (i64 k = 1; k < K; k++) falls |= row[i + k] < row[i + k - 1];
+    // each time against the one before; where a row begins, that says nothing
+    #pragma omp simd reduction(+ : falls)
+    for (i64 i = 1; i < n; i++) falls += row[i] < row[i - 1];
+    for (i64 i = K; i < n; i += K) falls -= row[i] < row[i - 1];
     bad |= low | falls;
   }
   *(i64*)p[4] = bad;

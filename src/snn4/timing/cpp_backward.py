@@ -22,17 +22,32 @@ template <class R> struct Spikes {
   int32_t *lane, *event, *neuron, *first, *chain, *next;
 };
 
+// as many equal intervals of time as events, so that few events share one
+template <class R> struct Buckets {
+  R begin, scale; i64 count;
+  Buckets(const R* ts, i64 n) : begin(n ? ts[0] : R(0)), count(n) {
+    const R span = n ? ts[n - 1] - begin : R(0);
+    scale = span > R(0) ? std::min((R)n / span, std::numeric_limits<R>::max()) : R(0);
+  }
+  i64 operator()(R at) const {
+    const R x = (at - begin) * scale;
+    return x < R(0) ? 0 : x < (R)count ? (i64)x : count - 1;
+  }
+};
+
 // delta of every spike, from a neuron's last to its first; the part of the constants that own spikes carry
 template <class R> static inline void deltas(
     Spikes<R>& k, const R* ts, i64 count, i64 real, i64 K, const R* times, const R* slope, const R* grad,
-    const R* when, const R* peak, R a, R theta, double* constants) {
+    const R* when, const R* peak, R a, R theta, const int32_t* index, double* constants) {
   k.m = 0; k.last = -1; k.kinks = 0;
   double by_threshold = 0, by_tau = 0;
   std::fill(k.first, k.first + count + 1, 0); std::fill(k.chain, k.chain + count + 1, -1);
+  const Buckets<R> buckets(ts, count);
   const auto put = [&](R at, R c, i64 lane) {
+    if (!count || c == R(0)) return (i64)-1;
     // only events before the spike act on it
-    const i64 e = before(ts, count, at) - 1;
-    if (e < 0 || c == R(0)) return (i64)-1;
+    const i64 x = buckets(at), from = index[x], e = from + before(ts + from, index[x + 1] - from, at) - 1;
+    if (e < 0) return (i64)-1;
     k.since[k.m] = at - ts[e]; k.amount[k.m] = c; k.lane[k.m] = (int32_t)lane; k.event[k.m++] = (int32_t)e;
     k.first[e + 1]++;
     k.last = e > k.last ? e : k.last;
@@ -116,7 +131,9 @@ template <class R, bool TIME, bool TAU> static inline void step(
 struct Adjoint { i64 B, E, N, P, K, inputs, groups, strips; double a, b, theta, window; };
 
 template <class R, bool TIME, bool TAU> static bool strip(
-    const Adjoint& d, const i64* p, i64 s, i64 group, const R* falls, double* constants) {
+    const Adjoint& d, const i64* p, i64 s, i64 group, const R* falls, const int32_t* index,
+    double* parts) {
+  double constants[3] = {0, 0, 0};
   const i64 E = d.E, N = d.N, P = d.P, K = d.K, i0 = s * STRIP, len = std::min<i64>(STRIP, P - i0);
   const i64 real = std::min<i64>(len, N - i0), most = real * (K + 1) + 16;
   const R a = (R)d.a, b = (R)d.b;
@@ -124,7 +141,7 @@ template <class R, bool TIME, bool TAU> static bool strip(
   const R* const weight = (const R*)p[11] + i0; const R* const times = (const R*)p[12];
   const R* const slope = (const R*)p[13]; const R* const grad = (const R*)p[14]; const R* const when = (const R*)p[15];
   const R* const v_max = (const R*)p[16]; const R* const peak = (const R*)p[17];
-  R* const gt = (R*)p[18] + s * d.B * E; R* const gw = (R*)p[19] + group * d.inputs * P + i0;
+  R* const gt = (R*)p[18] + s * d.B * E; R* const gw = (R*)p[19] + (group * d.strips + s) * d.inputs * STRIP;
   R* const reals = room_for<R>(9 * most); int32_t* const ints = room_for<int32_t>(3 * most + 2 * (E + 2) + STRIP);
   Sums<R>* const sums = (Sums<R>*)room_for<char>(sizeof(Sums<R>));
   const bool good = reals && ints && sums;
@@ -136,7 +153,7 @@ template <class R, bool TIME, bool TAU> static bool strip(
     const R* const ts = t + n * E; const i64* const from = source + n * E; const R* const fell = falls + n * E * FALLS;
     const i64 count = inside(ts, E, (R)d.window), at = n * N + i0;
     deltas(k, ts, count, real, K, times + at * K, slope + at * K, grad + at * K, peak ? when + at : nullptr,
-           peak ? peak + at : nullptr, a, (R)d.theta, constants);
+           peak ? peak + at : nullptr, a, (R)d.theta, index + n * (E + 2), constants);
     if (TIME) std::fill(gt + n * E, gt + (n + 1) * E, R(0));
     if (!k.m) continue;
     const i64 full = (k.m + lanes<R>() - 1) / lanes<R>() * lanes<R>();
@@ -157,7 +174,7 @@ template <class R, bool TIME, bool TAU> static bool strip(
         if (TAU) { sums->r[i] += k.r[j]; sums->s[i] += k.t[j]; sums->u[i] += k.u[j]; }
       }
       R by_time, by_v, by_i;
-      step<R, TIME, TAU>(*sums, len, weight + from[e] * P, gw + from[e] * P, a, e ? fell + (e - 1) * FALLS : fell,
+      step<R, TIME, TAU>(*sums, len, weight + from[e] * P, gw + from[e] * STRIP, a, e ? fell + (e - 1) * FALLS : fell,
                          by_time, by_v, by_i);
       if (TIME) gt[n * E + e] = by_time;
       if (TAU) { constants[0] -= (double)by_v; constants[1] -= (double)by_i; }
@@ -165,12 +182,13 @@ template <class R, bool TIME, bool TAU> static bool strip(
     if (TIME && k.kinks)
       kinks(k, len, ts, from, count, weight, P, fell, a, peak + at, v_max + at, sums->x, gt + n * E);
   }
+  std::copy(constants, constants + 3, parts);
   std::free(reals); std::free(ints); std::free(sums);
   return good;
 }
 
 // sizes: B E N lanes K threads inputs groups; constants a b theta window; t source weight; times slope; grad; when and
-// what was largest, and its gradient; gradients of times (per strip), of weights (per group), of constants (per both);
+// what was largest, and its gradient; gradients of times (per strip), weights and constants (per group and strip);
 // what is wanted: times, time constants
 template <class R> static int adjoint(const i64* p) {
   const double* c = (const double*)p[8];
@@ -179,7 +197,8 @@ template <class R> static int adjoint(const i64* p) {
   const R* const t = (const R*)p[9]; double* const constants = (double*)p[20];
   const bool time = p[21], tau = p[22];
   R* const falls = room_for<R>(FALLS * (d.B * d.E + 1));
-  if (!falls) return 1;
+  int32_t* const index = room_for<int32_t>(d.B * (d.E + 2));
+  if (!falls || !index) { std::free(falls); std::free(index); return 1; }
   int failed = 0;
   #pragma omp parallel num_threads((int)threads) if(threads > 1)
   {
@@ -199,21 +218,27 @@ template <class R> static int adjoint(const i64* p) {
       to[4] = twice(to[3], a, b, to[0], to[1], to[2]); to[5] = twice(to[3], b, a, to[1], to[0], to[2]);
     }
     if (count == 1) std::fill(row, row + FALLS, R(0));
+    // where the events of each interval begin
+    const Buckets<R> buckets(ts, count);
+    int32_t* const starts = index + n * (d.E + 2);
+    i64 x = 0;
+    for (i64 e = 0; e < count; e++) for (const i64 to = buckets(ts[e]); x <= to; x++) starts[x] = (int32_t)e;
+    for (; x <= count + 1; x++) starts[x] = (int32_t)count;
   }
   #pragma omp for schedule(dynamic)
   for (i64 u = 0; u < d.strips * d.groups; u++) {
     const i64 s = u % d.strips, group = u / d.strips;
     double* const part = constants + u * 3;
-    const bool good = tau ? strip<R, true, true>(d, p, s, group, falls, part)
-        : time ? strip<R, true, false>(d, p, s, group, falls, part)
-        : strip<R, false, false>(d, p, s, group, falls, part);
+    const bool good = tau ? strip<R, true, true>(d, p, s, group, falls, index, part)
+        : time ? strip<R, true, false>(d, p, s, group, falls, index, part)
+        : strip<R, false, false>(d, p, s, group, falls, index, part);
     if (!good) {
       #pragma omp atomic write
       failed = 1;
     }
   }
   }
-  std::free(falls);
+  std::free(falls); std::free(index);
   return failed;
 }
 """

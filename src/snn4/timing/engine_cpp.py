@@ -218,14 +218,16 @@ def adjoint(
     strips, back = -(-rows.shape[1] // _STRIP), want_t or want_tau
     groups = max(1, min(batch, -(-_UNITS // max(1, strips))))
     grad_t = t.new_empty((strips, batch, events) if back else (1, 0))
-    grad_rows = t.new_zeros(groups, *rows.shape)
+    # every strip has its own block: threads that write side by side slow each other down
+    grad_rows = t.new_zeros(groups, strips, inputs, _STRIP)
     parts = torch.zeros(groups * strips, 3, dtype=torch.float64)
     numbers = _numbers(constants, math.inf)
     sizes = [batch, events, outputs, rows.shape[1], grad.shape[2], _threads(t.numel(), outputs), inputs, groups]
     tensors = (numbers, t, source, rows, times, slope, grad, *largest, grad_t, grad_rows, parts)
     _call("adjoint", t.dtype, [*sizes, *(_address(one) for one in tensors), int(back), int(want_tau)])
     # in a fixed order, so that the result does not depend on the number of threads
-    grad_weight = (grad_rows[0] if groups == 1 else grad_rows.sum(0))[:, :outputs].t()
+    blocks = grad_rows[0] if groups == 1 else grad_rows.sum(0)
+    grad_weight = blocks.transpose(1, 2).reshape(strips * _STRIP, inputs)[:outputs]
     a, b, _ = rates(constants)
     scale = parts.new_tensor([a * a * want_tau, b * b * want_tau, 1.0])
     return grad_t[0] if len(grad_t) == 1 else grad_t.sum(0), grad_weight, parts.sum(0) * scale
