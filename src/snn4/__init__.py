@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         surrogates,
         testing,
         through_time,
+        timing,
         training,
         view,
     )
@@ -70,6 +71,7 @@ _PACKAGES = (
     "surrogates",
     "testing",
     "through_time",
+    "timing",
     "training",
     "view",
 )
@@ -130,6 +132,7 @@ __all__ = [
     "surrogates",
     "testing",
     "through_time",
+    "timing",
     "training",
     "use_route",
     "view",
