@@ -30,7 +30,7 @@ from snn4.timing.psp import psp, psp_to_a, psp_to_b
 from snn4.timing.reference import edges_of, table_of
 from snn4.timing.types import Constants, Fired, Rates, rates
 
-__all__ = ["adjoint", "clip_slope"]
+__all__ = ["add_kinks", "adjoint", "clip_slope"]
 
 
 def clip_slope(fired: Fired, constants: Constants, window: float, min_slope: float) -> Fired:
@@ -153,12 +153,12 @@ def adjoint(
         grad_t[:, e] = (w * (early - b * late)).sum(1)
         grad_a, grad_b = grad_a + (w * to_a).sum(), grad_b + (w * to_b).sum()
     if grad_v_max is not None:
-        _kinks(t, source, weight, rate, fired.t_max, torch.where(silent[..., 0], grad_v_max, 0.0), grad_t)
+        add_kinks(t, source, weight, rate, fired.t_max, torch.where(silent[..., 0], grad_v_max, 0.0), grad_t)
     grad_constants = torch.stack([-a * a * grad_a, -b * b * grad_b, to_threshold.sum()])
     return grad_t, grad_table[:-1].t(), grad_constants
 
 
-def _kinks(
+def add_kinks(
     t: Tensor, source: Tensor, weight: Tensor, rate: Rates, t_max: Tensor, grad_v_max: Tensor, grad_t: Tensor
 ) -> None:
     """Add to `grad_t` what a maximum that stands at an event owes to that event's own time."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from snn4.core.errors import NotFiniteError, OptionError, ShapeError, suggest
+from snn4.timing import eventprop, two_stage
 from snn4.timing.adjoint import clip_slope
 from snn4.timing.engine import Engine, engine_for
 from snn4.timing.times import check_times, check_window, events
@@ -31,7 +32,15 @@ def _analytic(engine: Engine) -> tuple[Any, Any]:
     return engine.solve, engine.adjoint
 
 
-METHODS: dict[str, Method] = {"analytic": _analytic}
+def _eventprop(engine: Engine) -> tuple[Any, Any]:
+    return engine.solve, eventprop.adjoint
+
+
+def _two_stage(engine: Engine) -> tuple[Any, Any]:
+    return two_stage.solve, two_stage.adjoint
+
+
+METHODS: dict[str, Method] = {"analytic": _analytic, "eventprop": _eventprop, "two_stage": _two_stage}
 
 
 class _Setting(NamedTuple):
