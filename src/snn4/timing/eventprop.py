@@ -107,8 +107,8 @@ class _Jumps(NamedTuple):
         order = group.argsort(stable=True)
         chosen = chosen[order]
         ends = torch.bincount(group, minlength=number * room).cumsum(0).tolist()
-        values = (one.flatten()[chosen] for one in (times, gain, kick, spike))
-        return _Jumps(chosen // room, *values, [0, *ends])
+        time, gain, kick, spike = (one.flatten()[chosen] for one in (times, gain, kick, spike))
+        return _Jumps(chosen // room, time, gain, kick, spike, [0, *ends])
 
 
 def adjoint(

@@ -13,8 +13,9 @@ from torch.autograd.function import once_differentiable
 from snn4.core.errors import NotFiniteError, OptionError, ShapeError, suggest
 from snn4.timing import eventprop, two_stage
 from snn4.timing.adjoint import clip_slope
+from snn4.timing.delays import arrivals, check_delay, rejoin
 from snn4.timing.engine import Engine, engine_for
-from snn4.timing.times import check_times, check_window, events
+from snn4.timing.times import check_times, check_window
 from snn4.timing.types import Constants, Events, Fired
 
 __all__ = ["METHODS", "check_constants", "fire", "spike_times"]
@@ -23,7 +24,7 @@ __all__ = ["METHODS", "check_constants", "fire", "spike_times"]
 class Method(Protocol):
     """How the gradient is computed; some also solve in their own way."""
 
-    def __call__(self, engine: Engine) -> tuple[Any, Any]:
+    def __call__(self, engine: Engine, /) -> tuple[Any, Any]:
         """`solve` and `adjoint`, with the signatures of `snn4.timing.reference` and `snn4.timing.adjoint`."""
         ...
 
@@ -36,7 +37,7 @@ def _eventprop(engine: Engine) -> tuple[Any, Any]:
     return engine.solve, eventprop.adjoint
 
 
-def _two_stage(engine: Engine) -> tuple[Any, Any]:
+def _two_stage(_: Engine) -> tuple[Any, Any]:
     return two_stage.solve, two_stage.adjoint
 
 
@@ -149,6 +150,7 @@ def spike_times(
     tau_v: float | Tensor,
     tau_i: float | Tensor,
     v_threshold: float | Tensor = 1.0,
+    delay: Float[Tensor, "*pairs"] | None = None,
     max_spikes: int = 1,
     window: float = 1.0,
     method: str = "analytic",
@@ -160,7 +162,7 @@ def spike_times(
         dV/dt = -V / tau_v + I,    dI/dt = -I / tau_i + sum of w at the input spikes;
         at V = threshold: a spike, V <- 0, I is kept
 
-    Paper: [yamamoto2024, wunderlich2021eventprop]
+    Paper: [yamamoto2024, wunderlich2021eventprop, goltz2024delgrad]
 
     Args:
         times: input spikes, ascending along K_in, `inf` for never.
@@ -168,6 +170,7 @@ def spike_times(
         tau_v: membrane time constant; `inf` for no leak. A 0-dimensional tensor may be learned.
         tau_i: synaptic time constant; `inf` for a step current. Likewise.
         v_threshold: > 0. Likewise.
+        delay: how much later spikes arrive; spreads over the weights, see `snn4.timing.delays`.
         max_spikes: room for a neuron's spikes. One that would fire more often is marked `truncated`.
         window: the end of time.
         method: `analytic`, `eventprop` or `two_stage`: three ways to the same numbers.
@@ -198,9 +201,12 @@ def spike_times(
     if not bool(weight.isfinite().all()):
         raise NotFiniteError(f"{owner} got a weight that is NaN or infinite", "finite weights", "Did training diverge?")
     check_times(owner, times, (weight.shape[1],))
-    return fire(
-        events(times, window),
-        weight,
+    if delay is not None:
+        check_delay(owner, delay.detach(), weight)
+    incoming, seen = arrivals(times, weight, delay, window)
+    fired = fire(
+        incoming,
+        seen,
         constants,
         max_spikes=max_spikes,
         window=window,
@@ -208,6 +214,7 @@ def spike_times(
         min_slope=min_slope,
         want_max=want_max,
     )
+    return rejoin(fired, len(times), len(weight))
 
 
 def check_options(owner: str, max_spikes: int, method: str, min_slope: float) -> None:

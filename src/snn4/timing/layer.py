@@ -1,7 +1,8 @@
-"""What layers of exact spike times share: their constants, their first weights, and being watched."""
+"""What layers of exact spike times share: constants, first weights, being watched, and firing."""
 
 from __future__ import annotations
 
+import abc
 import math
 import threading
 from collections.abc import Iterator
@@ -9,15 +10,17 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from snn4.core.errors import OptionError
+from snn4.core.errors import OptionError, ShapeError
 from snn4.core.quantity import POSITIVE, Quantified, Value
+from snn4.timing.functional import check_options, spike_times
 from snn4.timing.psp import psp_integral
 from snn4.timing.times import check_window
 from snn4.timing.types import Constants, Fired
 
-__all__ = ["Seen", "TimingLayer", "first_weights", "watch"]
+__all__ = ["FiringLayer", "Seen", "TimingLayer", "first_weights", "watch"]
 
 
 class Seen(NamedTuple):
@@ -142,3 +145,78 @@ def first_weights(
         unit = (threshold if threshold < math.inf else 1.0) / answer
         weight.normal_(0.0, 1.0, generator=generator)
         weight.mul_(unit * std / math.sqrt(inputs)).add_(unit * mean / inputs)
+
+
+class FiringLayer(TimingLayer, abc.ABC):
+    """Abstract: a layer whose neurons fire.
+
+    Args:
+        shape: of the weights, output neurons first.
+        tau_v: membrane time constant.
+        tau_i: synaptic time constant.
+        v_threshold: > 0.
+        max_spikes: room for a neuron's spikes.
+        window: the end of time.
+        method: `analytic`, `eventprop` or `two_stage`.
+        min_slope: where gradients are clipped.
+        init: mean and std of the first weights, see `first_weights`.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        tau_v: Value,
+        tau_i: Value,
+        v_threshold: Value,
+        max_spikes: int,
+        window: float,
+        method: str,
+        min_slope: float,
+        init: tuple[float, float],
+    ) -> None:
+        super().__init__(tau_v, tau_i, v_threshold, window)
+        owner = type(self).__name__
+        check_options(owner, max_spikes, method, min_slope)
+        if min(shape) < 1:
+            raise OptionError(f"{owner} got {shape[1]} inputs and {shape[0]} outputs", "at least one of each")
+        self.max_spikes, self.method, self.min_slope, self.init = max_spikes, method, min_slope, init
+        self.weight = torch.nn.Parameter(torch.empty(shape))
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw new weights: see `snn4.timing.layer.first_weights` for the unit of their mean and std."""
+        first_weights(self.weight, self.weight[0].numel(), self, *self.init, generator)
+
+    def solve(self, times: Tensor, delay: Tensor | None = None, *, want_max: bool = False) -> Fired:
+        """The spikes of neurons that see (B, N_in, K) times through the weights, flattened to (N_out, N_in)."""
+        if times.dtype != self.weight.dtype:
+            owner = type(self).__name__
+            raise ShapeError(
+                f"{owner} got times of {times.dtype} and holds weights of {self.weight.dtype}", "the same dtype"
+            )
+        return spike_times(
+            times,
+            self.weight.flatten(1),
+            tau_v=self.tau_v,
+            tau_i=self.tau_i,
+            v_threshold=self.v_threshold,
+            delay=delay,
+            max_spikes=self.max_spikes,
+            window=self.window,
+            method=self.method,
+            min_slope=self.min_slope,
+            want_max=want_max,
+        )
+
+    @abc.abstractmethod
+    def fired(self, times: Float[Tensor, "B *features K"], *, want_max: bool = False) -> Fired:
+        """The spikes with all that penalties and statistics ask for; `forward` is its `times`."""
+
+    def forward(self, times: Float[Tensor, "B *features K"]) -> Float[Tensor, "B *out K2"]:
+        """The spike times, ascending, `inf` for never."""
+        fired = self.fired(times, want_max=self.wanted_max())
+        self.report(times, fired)
+        return fired.times
+
+    def extra_repr(self) -> str:
+        """Constants and method."""
+        return f"{super().extra_repr()}, max_spikes={self.max_spikes}, window={self.window:g}, method={self.method}"

@@ -6,7 +6,7 @@
 The current that the reset leaves lets a neuron fire again. With max_spikes=1 this is the classic time-to-first-spike
 network, in which a spike ends a neuron's part.
 
-Paper: [yamamoto2024, mostafa2017, comsa2020, sakemi2021]
+Paper: [yamamoto2024, mostafa2017, comsa2020, sakemi2021, goltz2024delgrad]
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from snn4.core.errors import OptionError, ShapeError
-from snn4.core.quantity import Value
-from snn4.timing.functional import check_options, spike_times
-from snn4.timing.layer import TimingLayer, first_weights
+from snn4.core.quantity import NON_NEGATIVE, Value
+from snn4.timing.delays import check_delay
+from snn4.timing.layer import FiringLayer
+from snn4.timing.times import check_times
 from snn4.timing.types import Fired
 
 __all__ = ["LIF"]
 
 
-class LIF(TimingLayer):
+class LIF(FiringLayer):
     """Leaky integrate-and-fire neurons, each connected to all inputs; exact spike times, exact gradients.
 
     Args:
@@ -35,10 +35,12 @@ class LIF(TimingLayer):
         v_threshold: > 0, likewise.
         max_spikes: room for a neuron's spikes; 1 is time to first spike.
         window: the end of time: spikes after it do not exist.
+        delay: how much later spikes arrive: a number, a tensor or `Learned`, of shape (), (1, in_features) axonal,
+            (out_features, 1) dendritic or (out_features, in_features) synaptic; the last two cost a sort a neuron.
         method: `analytic`, `eventprop` or `two_stage`: three ways to the same gradient.
         min_slope: where a potential reaches the threshold with a smaller slope, in thresholds per time constant, the
             gradient is clipped; 0 for the exact gradient everywhere.
-        init_mean: see `reset_parameters`.
+        init_mean: see `snn4.timing.layer.first_weights`.
         init_std: likewise.
         generator: for the first weights.
 
@@ -66,50 +68,38 @@ class LIF(TimingLayer):
         max_spikes: int = 8,
         window: float = 1.0,
         *,
+        delay: Value | None = None,
         method: str = "analytic",
         min_slope: float = 1e-2,
         init_mean: float = 3.0,
         init_std: float = 3.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(tau_v, tau_i, v_threshold, window)
-        check_options("LIF", max_spikes, method, min_slope)
-        if min(in_features, out_features) < 1:
-            raise OptionError(f"LIF got {in_features} inputs and {out_features} neurons", "at least one of each")
+        super().__init__(
+            (out_features, in_features),
+            tau_v,
+            tau_i,
+            v_threshold,
+            max_spikes,
+            window,
+            method,
+            min_slope,
+            (init_mean, init_std),
+        )
         self.in_features, self.out_features = in_features, out_features
-        self.max_spikes, self.method, self.min_slope = max_spikes, method, min_slope
-        self.init_mean, self.init_std = init_mean, init_std
-        self.weight = torch.nn.Parameter(torch.empty(out_features, in_features))
+        self.delay: float | Tensor | None = None
+        if delay is not None:
+            del self.delay
+            self.quantity("delay", delay, NON_NEGATIVE)
+            check_delay("LIF", torch.as_tensor(self.delay).detach(), self.weight)
         self.reset_parameters(generator)
-
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw new weights: see `snn4.timing.layer.first_weights` for the unit of init_mean and init_std."""
-        first_weights(self.weight, self.in_features, self, self.init_mean, self.init_std, generator)
 
     def fired(self, times: Float[Tensor, "B N_in K_in"], *, want_max: bool = False) -> Fired:
         """The spikes with all that penalties and statistics ask for; `forward` is its `times`."""
-        if times.dtype != self.weight.dtype:
-            raise ShapeError(f"LIF got times of {times.dtype} and holds weights of {self.weight.dtype}", "one dtype")
-        return spike_times(
-            times,
-            self.weight,
-            tau_v=self.tau_v,
-            tau_i=self.tau_i,
-            v_threshold=self.v_threshold,
-            max_spikes=self.max_spikes,
-            window=self.window,
-            method=self.method,
-            min_slope=self.min_slope,
-            want_max=want_max,
-        )
-
-    def forward(self, times: Float[Tensor, "B N_in K_in"]) -> Float[Tensor, "B N_out K"]:
-        """The spike times. Shape: (B, in_features, K_in) -> (B, out_features, max_spikes)."""
-        fired = self.fired(times, want_max=self.wanted_max())
-        self.report(times, fired)
-        return fired.times
+        check_times("LIF", times, (self.in_features,))
+        delay = self.delay if self.delay is None or isinstance(self.delay, Tensor) else times.new_tensor(self.delay)
+        return self.solve(times, delay, want_max=want_max)
 
     def extra_repr(self) -> str:
         """Sizes, constants and method."""
-        sizes = f"{self.in_features}, {self.out_features}, {super().extra_repr()}"
-        return f"{sizes}, max_spikes={self.max_spikes}, window={self.window:g}, method={self.method}"
+        return f"{self.in_features}, {self.out_features}, {super().extra_repr()}"

@@ -136,7 +136,7 @@ def solve(
     current, slope = torch.zeros_like(times), torch.ones_like(times)
     *state, v_max, t_max = _first(edges, table, row, number, rate, want_max)
     for k in range(max_spikes):
-        pair, event, time, held = state
+        pair, _, time, held = state
         times[pair, k], current[pair, k] = time, held
         slope[pair, k] = (held - a * threshold).clamp(min=0.0)
         if everyone:
@@ -148,9 +148,13 @@ def solve(
         fires = times[:, 0] < math.inf
         v_max, t_max = torch.where(fires, threshold, v_max), torch.where(fires, times[:, 0], t_max)
     shape = (batch, out) if want_max else (batch, 0)
-    spikes = (one.view(batch, out, max_spikes) for one in (times, current, slope))
     return Fired(
-        *spikes, truncated.view(batch, out), *(one[: shape[0] * shape[1]].view(shape) for one in (v_max, t_max))
+        times.view(batch, out, max_spikes),
+        current.view(batch, out, max_spikes),
+        slope.view(batch, out, max_spikes),
+        truncated.view(batch, out),
+        v_max[: shape[0] * shape[1]].view(shape),
+        t_max[: shape[0] * shape[1]].view(shape),
     )
 
 
