@@ -241,7 +241,8 @@ def _iterate(v: Tensor, i: Tensor, end: Tensor, a: float, b: float, threshold: f
         reach = slope + (slope.square() + 2.0 * bend * lack).clamp(min=0.0).sqrt()
         step = s + 2.0 * lack / torch.where(reach > 0, reach, fine.tiny)
         step = torch.where((step >= low) & (step <= high), step, 0.5 * (low + high))
-        done = (step - s).abs() <= fine.eps * step
+        # either the time or the potential is as exact as its number format
+        done = ((step - s).abs() <= fine.eps * step) | (lack.abs() <= 2.0 * fine.eps * threshold)
         s = step
         if bool(done.all()):
             break
