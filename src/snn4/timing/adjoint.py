@@ -77,7 +77,8 @@ def _couple(fired: Fired, grad_times: Tensor, rate: Rates) -> tuple[Tensor, Tens
     amounts = torch.zeros_like(grad)
     later, delayed = torch.zeros_like(grad[..., 0]), torch.zeros_like(grad[..., 0])
     to_threshold, to_a = torch.zeros_like(later), torch.zeros_like(later)
-    for k in reversed(range(grad.shape[-1])):
+    used = int(exists.sum(-1).amax()) if exists.numel() else 0
+    for k in reversed(range(used)):
         amounts[..., k] = torch.where(exists[..., k], (grad[..., k] + a * threshold * later) / fired.slope[..., k], 0.0)
         # `later` is sum q_n e^(-a (t_n - t_k)), `delayed` the same with the factor (t_n - t_k)
         to_threshold = to_threshold + torch.where(exists[..., k], amounts[..., k] + later, 0.0)

@@ -158,6 +158,8 @@ def potential(v: Tensor, i: Tensor, s: Tensor, a: float, b: float) -> Tensor:
 def peak(v: Float[Tensor, "*any"], i: Float[Tensor, "*any"], a: float, b: float) -> Float[Tensor, "*any"]:
     """When the potential is largest if no event comes: 0 if it does not rise now, `inf` if it rises for ever.
 
+    Without a positive current it is 0 too: what then rises comes back to rest from below, and stays negative.
+
     With y = (1 - a v / i) / b:   s = -log(1 - (b - a) y) / (b - a).
 
     Shape: any, kept.

@@ -58,6 +58,8 @@ def check_times(owner: str, times: Float[Tensor, "B *features K"], features: tup
             f"(B, {axes}, K)",
             "K is the number of spikes a neuron has room for; times.unsqueeze(-1) adds it for one spike a neuron.",
         )
+    if 0 in shape[1:]:
+        raise ShapeError(f"{owner} got spike times of shape {shape}", "at least 1 neuron and room for 1 spike")
     if not times.is_floating_point():
         raise ShapeError(f"{owner} got spike times of dtype {times.dtype}", "a floating-point dtype", "inf is never.")
     if bool(times.isnan().any()):
@@ -98,8 +100,6 @@ def events(times: Float[Tensor, "B N K"], window: float = math.inf) -> Events:
     order = flat.detach().argsort(dim=1, stable=True)
     inside = (flat.detach() < min(window, math.inf)).sum(1)
     order = order[:, : max(1, int(inside.max()) if inside.numel() else 0)]
-    if not flat.shape[1]:
-        raise ShapeError(f"the spike times have shape {tuple(times.shape)}", "N and K of at least 1")
     return Events(flat.gather(1, order), order.div(times.shape[-1], rounding_mode="floor"), order)
 
 

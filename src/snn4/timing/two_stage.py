@@ -139,6 +139,8 @@ def solve(
         pair, _, time, held = state
         times[pair, k], current[pair, k] = time, held
         slope[pair, k] = (held - a * threshold).clamp(min=0.0)
+        if not everyone and not len(pair):
+            break
         if everyone:
             state = _everyone(state, batch * out, number)
         state = list(_round(edges, table, row, number, rate, tuple(state)))
