@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from snn4.timing.types import Constants, Fired
 __all__ = ["REFERENCE", "Engine", "engine_for", "register"]
 
 
+@runtime_checkable
 class Engine(Protocol):
     """What an engine offers: the spikes, and the gradient of whatever is made of them."""
 
