@@ -8,9 +8,10 @@ import sys
 PROGRAM = """
 from jaxtyping import install_import_hook
 
-with install_import_hook(["snn4.surrogates", "snn4.through_time", "snn4.neurons", "snn4.layers"], "beartype.beartype"):
+packages = ["surrogates", "through_time", "neurons", "layers", "timing"]
+with install_import_hook([f"snn4.{name}" for name in packages], "beartype.beartype"):
     import snn4
-    from snn4 import neurons, nn, surrogates
+    from snn4 import neurons, nn, surrogates, timing
 
 import torch
 
@@ -40,6 +41,22 @@ for readout in (nn.MeanOverTime(), nn.MaxOverTime(), nn.LastStep()):
     assert readout(flat).shape == (2, 6)
 assert nn.Fold(torch.nn.PixelShuffle(1))(image).shape == image.shape
 snn4.checkpoint(net, image).sum().backward()
+
+sent = torch.rand(2, 6, 3).sort(-1).values
+for method in ("analytic", "eventprop", "two_stage"):
+    layer = timing.LIF(6, 4, snn4.Learned(1.0), method=method, delay=snn4.Learned(0.1, (4, 6)))
+    fired = layer.fired(sent, want_max=True)
+    (fired.times[fired.exists].sum() + fired.v_max.sum()).backward()
+for layer in (timing.LIF(6, 4), timing.Readout(6, 4), timing.MaxOverTime(6, 4)):
+    out = layer(sent)
+    assert out.shape[:2] == (2, 4)
+assert timing.FirstSpike()(sent).shape == timing.SpikeCount()(sent).shape == (2, 6)
+assert timing.from_grid(timing.render(sent, 5, 1.0), 1.0).shape[:2] == (2, 6)
+maps = torch.rand(2, 3, 8, 8, 1)
+assert timing.MergePool2d(2)(timing.Conv2d(3, 4, 3, 2, 1, max_spikes=2)(maps)).shape == (2, 4, 2, 2, 8)
+constants = timing.Constants(1.0, 0.2, 1.0)
+assert timing.trajectory(sent, torch.rand(4, 6), constants, torch.rand(9)).v.shape == (2, 4, 9)
+assert timing.integrated_potential(sent, torch.rand(4, 6), constants, 1.0).shape == (2, 4)
 
 # and a call that breaks them is noticed, so that this test can fail
 try:

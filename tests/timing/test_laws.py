@@ -17,7 +17,7 @@ networks = given(
     spikes=st.integers(1, 3),
     method=st.sampled_from(METHODS),
 )
-few = settings(max_examples=25, deadline=None, derandomize=True)
+few = settings(max_examples=20, deadline=None, derandomize=True)
 
 
 def solve(times, weight, taus, **options):
