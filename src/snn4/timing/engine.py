@@ -9,7 +9,7 @@ The first that takes the tensors runs. `with snn4.kernels.use("reference"):` and
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from snn4.timing.types import Constants, Fired
 __all__ = ["CPP", "REFERENCE", "Choice", "Engine", "choose", "engine_for", "register"]
 
 
+@runtime_checkable
 class Engine(Protocol):
     """What an engine offers: the spikes, and the gradient of whatever is made of them."""
 
