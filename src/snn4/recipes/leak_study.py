@@ -102,6 +102,7 @@ def main(
         write_json(out / "environment.json", environment())
     with threads(config.train.threads):
         rows = [_run(one, name, kind, out, dataset, progress) for name, kind, one in _plan(config)]
+    words = markdown(rows)
     result = {
         "schema": SCHEMA,
         "recipe": "leak_study",
@@ -109,12 +110,12 @@ def main(
         "seed": config.seed,
         "command": command_line("leak_study", config),
         "study": rows,
-        "table": markdown(rows),
+        "table": words,
         "agreement": agreement(rows),
         "environment": environment(),
     }
     write_json(out / "result.json", result)
-    (out / "leak_study.md").write_text(result["table"], encoding="utf-8")
+    (out / "leak_study.md").write_text(words, encoding="utf-8")
     draw(rows, out)
     return result
 
