@@ -41,7 +41,7 @@ class Config:
     """Use only so many training samples."""
     ann_learning_rate: float = 1e-3
     """Of the ANN and its quantised twin; all else is as for the SNN."""
-    timing: TimingOptions = dataclasses.field(default_factory=lambda: TimingOptions(max_spikes=3))
+    timing: TimingOptions = dataclasses.field(default_factory=lambda: TimingOptions(max_spikes=4, init_mean=1.0))
     train: TrainingOptions = dataclasses.field(
         default_factory=lambda: TrainingOptions(learning_rate=1e-2, weight_decay=0.0, shift=2, ema=0.999)
     )

@@ -32,7 +32,7 @@ class Config:
     """Use only so many training samples."""
     ann_learning_rate: float = 1e-3
     """Of the ANN and its quantised twin; all else is as for the SNN."""
-    timing: TimingOptions = dataclasses.field(default_factory=TimingOptions)
+    timing: TimingOptions = dataclasses.field(default_factory=lambda: TimingOptions(init_mean=1.5))
     train: TrainingOptions = dataclasses.field(
         default_factory=lambda: TrainingOptions(learning_rate=1e-2, weight_decay=0.0, ema=0.999)
     )

@@ -30,9 +30,9 @@ class TimingOptions:
 
     max_spikes: int = 8
     """How often a neuron may fire; 1 is time to first spike."""
-    tau_v: float | None = 4.0
+    tau_v: float | None = 1.0
     """Membrane time constant; None for no leak."""
-    tau_i: float | None = 2.0
+    tau_i: float | None = 10.0
     """Synaptic time constant; None for a current that never decays."""
     t_in: float = 0.8
     """When the faintest input fires; the largest fires at 0."""

@@ -37,7 +37,9 @@ class Config:
     """Use only so many training samples."""
     ann_learning_rate: float = 1e-3
     """Of the ANN and its quantised twin; all else is as for the SNN."""
-    timing: TimingOptions = dataclasses.field(default_factory=lambda: TimingOptions(max_spikes=16, init_std=5.0))
+    timing: TimingOptions = dataclasses.field(
+        default_factory=lambda: TimingOptions(tau_v=4.0, tau_i=2.0, max_spikes=2, init_mean=0.0, init_std=8.0)
+    )
     train: TrainingOptions = dataclasses.field(
         default_factory=lambda: TrainingOptions(learning_rate=2e-2, weight_decay=0.0, batch_size=32, ema=0.999)
     )
