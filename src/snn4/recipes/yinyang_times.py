@@ -29,7 +29,7 @@ class Config:
 
     seed: int = 0
     """Of everything random: weights, splits, order, augmentation."""
-    epochs: int = 200
+    epochs: int = 150
     """Passes over the training split."""
     hidden: tuple[int, ...] = (200,)
     """Widths of the layers that fire."""
@@ -38,10 +38,14 @@ class Config:
     ann_learning_rate: float = 1e-3
     """Of the ANN and its quantised twin; all else is as for the SNN."""
     timing: TimingOptions = dataclasses.field(
-        default_factory=lambda: TimingOptions(tau_v=4.0, tau_i=2.0, max_spikes=2, init_mean=0.0, init_std=8.0)
+        default_factory=lambda: TimingOptions(
+            tau_v=4.0, tau_i=2.0, t_in=0.6, max_spikes=4, init_mean=0.0, init_std=8.0, min_slope=0.1
+        )
     )
     train: TrainingOptions = dataclasses.field(
-        default_factory=lambda: TrainingOptions(learning_rate=2e-2, weight_decay=0.0, batch_size=32, ema=0.999)
+        default_factory=lambda: TrainingOptions(
+            learning_rate=2e-2, weight_decay=0.0, batch_size=32, ema=0.999, clip_norm=None
+        )
     )
 
     @classmethod
