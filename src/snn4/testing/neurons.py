@@ -57,8 +57,9 @@ def check_neuron(
         steps: length of the sequences, at least 4.
         batch: items of a batch, at least 2.
         scale: size of the inputs; choose it so that the neuron fires now and then.
-        exempt: laws that cannot hold, each with its reason, which the report prints. A neuron that says
-            `chunkable = False` is exempt from cuts with its own `unchunkable_reason`.
+        exempt: laws that cannot hold, each with its reason, which the report prints; those in the neuron's own
+            `exempt` need not be repeated. A neuron that says `chunkable = False` is exempt from cuts with its own
+            `unchunkable_reason`, and, if its `sequence` is its own, from the laws of a single step.
         compiled: also try `torch.compile`, which takes some seconds.
         device: where to judge.
         seed: of the inputs.
@@ -100,7 +101,7 @@ def check_neuron(
         raise OptionError(
             f"check_neuron got steps={steps}, batch={batch}, scale={scale}", "steps >= 4, batch >= 2, scale > 0"
         )
-    excused = dict(exempt or {})
+    excused = {**neuron.exempt, **(exempt or {})}
     if not neuron.chunkable:
         reason = neuron.unchunkable_reason or "it says chunkable = False and gives no reason"
         if not neuron.unchunkable_reason:
@@ -110,6 +111,9 @@ def check_neuron(
         # each of these goes on from a carried state
         for uncut in (cuts.cuts, storage.states, storage.files):
             excused.setdefault(uncut.name, reason)
+        if type(neuron).sequence is not Neuron.sequence:
+            for single in (purity.step_folds, purity.mutates, compiling.compiles):
+                excused.setdefault(single.name, f"no step of its own: {reason}")
     if not compiled:
         excused.setdefault(compiling.compiles.name, "not asked for: compiled=False")
     if importlib.util.find_spec("safetensors") is None:

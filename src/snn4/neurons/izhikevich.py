@@ -1,0 +1,101 @@
+"""Izhikevich's neuron: two equations that fire in all the ways of the cortex, in millivolts and milliseconds.
+
+    dv/dt = .04 v^2 + 5 v + 140 - u + x;     du/dt = a (b v - u)
+    s[t] = H(v - v_peak);     v <- c,  u <- u + d    where it fired
+
+A step is one millisecond: two half steps for v, as the author takes them, then one for u.
+
+Paper: [izhikevich2003]
+Differs from the paper: below `v_floor` the membrane is held for the quadratic term, which else throws a strongly
+inhibited neuron up over its peak.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from snn4.core.errors import OptionError
+from snn4.core.quantity import POSITIVE, REAL, Value
+from snn4.core.states import state
+from snn4.neurons.spiking import SpikingNeuron
+from snn4.surrogates import Surrogate
+
+__all__ = ["Izhikevich"]
+
+
+class Izhikevich(SpikingNeuron):
+    """Quadratic integrate-and-fire with recovery; the defaults are a regular spiking cell.
+
+    Fast spiking: (.1, .2, -65, 2); chattering: (.02, .2, -50, 2); intrinsically bursting: (.02, .2, -55, 4); low
+    threshold: (.02, .25, -65, 2). The surrogate sees (v - v_peak) / (v_peak - v_rest), about 1 from rest to peak.
+
+    Args:
+        a: rate of the recovery, per ms; a float, a tensor, or learned.
+        b: how the recovery follows the membrane; a float, a tensor, or learned.
+        c: where a spike puts the membrane, mV.
+        d: what a spike adds to the recovery; a float, a tensor, or learned.
+        v_peak: fires at v >= v_peak, mV.
+        v_rest: where the membrane starts, mV.
+        v_floor: below it the quadratic term does not follow the membrane, mV.
+        surrogate: default `ATan()`.
+        detach_reset: whether the reset is a constant for the gradient.
+
+    Shape: (T, B, *features), kept.
+
+    Example:
+        >>> spikes = Izhikevich()(torch.full((1000, 1, 1), 10.0))
+        >>> int(spikes.sum()), spikes.flatten().nonzero().flatten()[:4].tolist()
+        (20, [3, 30, 78, 140])
+    """
+
+    State = state("v", "u")
+    a: float | Tensor
+    b: float | Tensor
+    d: float | Tensor
+
+    def __init__(
+        self,
+        a: Value = 0.02,
+        b: Value = 0.2,
+        c: float = -65.0,
+        d: Value = 8.0,
+        v_peak: float = 30.0,
+        v_rest: float = -65.0,
+        v_floor: float = -120.0,
+        surrogate: Surrogate | None = None,
+        *,
+        detach_reset: bool = False,
+    ) -> None:
+        super().__init__(1.0, None, surrogate, detach_reset=detach_reset)
+        if not v_floor < min(c, v_rest) <= max(c, v_rest) < v_peak < float("inf"):
+            raise OptionError(
+                f"Izhikevich got v_floor={v_floor}, c={c}, v_rest={v_rest}, v_peak={v_peak}",
+                "v_floor < c and v_rest < v_peak, all finite",
+            )
+        self.v_reset, self.v_peak, self.v_rest, self.v_floor = float(c), float(v_peak), float(v_rest), float(v_floor)
+        self.quantity("a", a, POSITIVE)
+        self.quantity("b", b, REAL)
+        self.quantity("d", d, REAL)
+
+    def initial(self, x: Float[Tensor, "B *features"]) -> Any:
+        """At rest. Shape of x: (B, *features)."""
+        v = torch.full_like(x, self.v_rest)
+        return self.State(v, self.b * v)
+
+    def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
+        """Two half steps of the membrane, one of the recovery, then fire."""
+        v, u = state.v, state.u
+        for _ in range(2):
+            held = v.clamp(min=self.v_floor)
+            v = v + 0.5 * (0.04 * held * held + 5 * v + 140 - u + x)
+        u = u + self.a * (self.b * v - u)
+        s = self.spike((v - self.v_peak) / (self.v_peak - self.v_rest))
+        return s, self.State(self.reset(v, s), u + self.d * s)
+
+    def extra_repr(self) -> str:
+        """The quantities and the peak."""
+        return f"{super().extra_repr()}, v_peak={self.v_peak:g}"
