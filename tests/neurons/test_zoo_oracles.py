@@ -196,7 +196,8 @@ def izhikevich(xs):
     v, u, out = np.full(SHAPE, -65.0), np.full(SHAPE, -13.0), []
     for x in xs:
         for _ in range(2):
-            v = v + 0.5 * (0.04 * np.maximum(v, -120) ** 2 + 5 * v + 140 - u + x)
+            held = np.clip(v, -120, 1000)
+            v = v + 0.5 * (0.04 * held**2 + 5 * held + 140 - u + x)
         u = u + 0.02 * (0.2 * v - u)
         s = heaviside(v - 30)
         v, u = np.where(s > 0, -65.0, v), u + 8 * s

@@ -88,6 +88,13 @@ class Domain:
         return f"a finite number {'>=' if self.closed else '>'} {self.low:g}"
 
     @property
+    def start(self) -> str:
+        """Where training may start, in words."""
+        if self.bounded:
+            return f"a number between {self.low:g} and {self.high:g} to start from"
+        return f"a number above {self.low:g} to start from"
+
+    @property
     def bounded(self) -> bool:
         """Whether it has two ends."""
         return self.high < math.inf
@@ -252,10 +259,9 @@ class Quantified(torch.nn.Module):
             if not domain.learnable(tensor.detach()):
                 raise OptionError(
                     f"{type(self).__name__} got {name}={value!r}",
-                    f"a number between {domain.low:g} and {domain.high:g} to start from"
-                    if domain.bounded
-                    else f"a number above {domain.low:g} to start from",
-                    "Training cannot leave an end, which lies infinitely far away: start a little inside.",
+                    domain.start,
+                    "Training moves along a curve that reaches an end only at infinity: start a little "
+                    + ("inside." if domain.bounded else "above it."),
                 )
             if value.shape and not _spreads(tensor.shape, value.shape):
                 raise OptionError(

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.errors import OptionError
-from snn4.core.quantity import REAL, Learned, Value, between
+from snn4.core.quantity import Learned, Value, between
 from snn4.core.states import state
 from snn4.neurons.decay import check_dt
 from snn4.neurons.spiking import SpikingNeuron
@@ -34,7 +34,7 @@ class BRF(SpikingNeuron):
 
     Args:
         omega: angular frequency, 0 to .999 / dt; a float, a tensor, or learned.
-        b_offset: damping beyond the balanced one, of either sign; a float, a tensor, or learned.
+        b_offset: damping beyond the balanced one, up to .999 / dt of either sign; a float, a tensor, or learned.
         v_threshold: fires at v >= v_threshold + q; a float, a tensor, or learned.
         surrogate: default `double_gaussian()`, the paper's.
         refractory: what is left of q after one step.
@@ -66,8 +66,9 @@ class BRF(SpikingNeuron):
             raise OptionError(f"BRF got refractory={refractory!r}", "a share from 0 to below 1")
         self.dt, self.refractory = check_dt("BRF", dt), float(refractory)
         # at dt omega = 1 the slope of p is infinite
-        self.quantity("omega", omega, between(0, 0.999 / self.dt, curve="clamp"))
-        self.quantity("b_offset", b_offset, REAL)
+        end = 0.999 / self.dt
+        self.quantity("omega", omega, between(0, end, curve="clamp"))
+        self.quantity("b_offset", b_offset, between(-end, end, curve="clamp"))
 
     @property
     def balance(self) -> float | Tensor:

@@ -6,8 +6,8 @@
 A step is one millisecond: two half steps for v, as the author takes them, then one for u.
 
 Paper: [izhikevich2003]
-Differs from the paper: below `v_floor` the membrane is held for the quadratic term, which else throws a strongly
-inhibited neuron up over its peak.
+Differs from the paper: the right-hand side sees the membrane held between `v_floor` and 1000 mV. The parabola else
+throws a strongly inhibited neuron up over its peak, and a wild input to infinity.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.errors import OptionError
-from snn4.core.quantity import POSITIVE, REAL, Value
+from snn4.core.quantity import Value, between
 from snn4.core.states import state
 from snn4.neurons.spiking import SpikingNeuron
 from snn4.surrogates import Surrogate
 
 __all__ = ["Izhikevich"]
+
+_CEILING = 1000.0
 
 
 class Izhikevich(SpikingNeuron):
@@ -34,13 +36,13 @@ class Izhikevich(SpikingNeuron):
     threshold: (.02, .25, -65, 2). The surrogate sees (v - v_peak) / (v_peak - v_rest), about 1 from rest to peak.
 
     Args:
-        a: rate of the recovery, per ms; a float, a tensor, or learned.
-        b: how the recovery follows the membrane; a float, a tensor, or learned.
+        a: rate of the recovery, 0 to 1 per ms; a float, a tensor, or learned.
+        b: how the recovery follows the membrane, -1 to 1; a float, a tensor, or learned.
         c: where a spike puts the membrane, mV.
-        d: what a spike adds to the recovery; a float, a tensor, or learned.
+        d: what a spike adds to the recovery, -100 to 100; a float, a tensor, or learned.
         v_peak: fires at v >= v_peak, mV.
         v_rest: where the membrane starts, mV.
-        v_floor: below it the quadratic term does not follow the membrane, mV.
+        v_floor: how far down the parabola follows the membrane, mV.
         surrogate: default `ATan()`.
         detach_reset: whether the reset is a constant for the gradient.
 
@@ -77,9 +79,9 @@ class Izhikevich(SpikingNeuron):
                 "v_floor < c and v_rest < v_peak, all finite",
             )
         self.v_reset, self.v_peak, self.v_rest, self.v_floor = float(c), float(v_peak), float(v_rest), float(v_floor)
-        self.quantity("a", a, POSITIVE)
-        self.quantity("b", b, REAL)
-        self.quantity("d", d, REAL)
+        self.quantity("a", a, between(0, 1, curve="clamp"))
+        self.quantity("b", b, between(-1, 1, curve="clamp"))
+        self.quantity("d", d, between(-100, 100, curve="clamp"))
 
     def initial(self, x: Float[Tensor, "B *features"]) -> Any:
         """At rest. Shape of x: (B, *features)."""
@@ -90,8 +92,8 @@ class Izhikevich(SpikingNeuron):
         """Two half steps of the membrane, one of the recovery, then fire."""
         v, u = state.v, state.u
         for _ in range(2):
-            held = v.clamp(min=self.v_floor)
-            v = v + 0.5 * (0.04 * held * held + 5 * v + 140 - u + x)
+            held = v.clamp(self.v_floor, _CEILING)
+            v = v + 0.5 * (0.04 * held * held + 5 * held + 140 - u + x)
         u = u + self.a * (self.b * v - u)
         s = self.spike((v - self.v_peak) / (self.v_peak - self.v_rest))
         return s, self.State(self.reset(v, s), u + self.d * s)
