@@ -4,7 +4,8 @@
     v[t] = beta v[t-1] + (1 - beta) sum_k d_k[t] - v_threshold s[t-1];          s[t] = H(v[t] - v_threshold)
     alpha_k = sigmoid(tau_n),  beta = sigmoid(tau_m)
 
-Paper: [zheng2024dhlif]. In the paper each branch sees a part of the inputs: `branches(...)` makes such masks.
+Paper: [zheng2024dhlif]. In the paper each branch sees a part of the inputs, as behind a
+`snn4.nn.DendriticLinear`.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class DHLIF(SpikingNeuron):
             raise ShapeError(
                 f"DHLIF got {tuple(xs.shape)}",
                 "(T, B, K, *features), with K branches",
-                "Put snn4.nn.Unflatten(-1, (K, features)) before it.",
+                "Put snn4.nn.DendriticLinear(inputs, features, branches=K) before it.",
             )
         super().check(xs)
 
