@@ -1,7 +1,7 @@
 """AdEx: the adaptive exponential integrate-and-fire neuron, in millivolts, milliseconds, picoamperes.
 
     C dv/dt = -g (v - v_rest) + g delta exp((v - v_t) / delta) - w + x;     tau_w dw/dt = k (v - v_rest) - w
-    s[t] = H(v - v_peak);     v <- v_reset,  w <- w + b    where it fired
+    s[t] = H(v - v_threshold);     v <- v_reset,  w <- w + b    where it fired
 
 Forward Euler; the exponent is cut at 20, so that a long step cannot reach infinity before the peak is seen.
 
@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from snn4.core.errors import OptionError
 from snn4.core.quantity import POSITIVE, REAL, Value
 from snn4.core.states import state
 from snn4.neurons.decay import check_dt
@@ -31,7 +30,7 @@ _EXPONENT = 20.0
 class AdEx(SpikingNeuron):
     """Adaptive exponential integrate-and-fire; the defaults are the paper's. Inputs are currents in pA.
 
-    The surrogate sees (v - v_peak) / (v_peak - v_rest), about 1 from rest to peak, whatever the unit.
+    The surrogate sees (v - v_threshold) / (v_threshold - v_rest), about 1 from rest to peak, whatever the unit.
 
     Args:
         c: capacitance, pF.
@@ -42,7 +41,7 @@ class AdEx(SpikingNeuron):
         tau_w: time constant of the adaptation, ms.
         k: adaptation of the membrane, nS (the paper's a).
         b: adaptation of a spike, pA.
-        v_peak: fires at v >= v_peak, mV.
+        v_threshold: fires at v >= v_threshold, the peak of a spike, mV.
         v_reset: where a spike puts the membrane, mV.
         surrogate: default `ATan()`.
         detach_reset: whether the reset is a constant for the gradient.
@@ -76,18 +75,15 @@ class AdEx(SpikingNeuron):
         tau_w: Value = 144.0,
         k: Value = 4.0,
         b: Value = 80.5,
-        v_peak: float = 20.0,
+        v_threshold: Value = 20.0,
         v_reset: float = -70.6,
         surrogate: Surrogate | None = None,
         *,
         detach_reset: bool = False,
         dt: float = 0.1,
     ) -> None:
-        # the peak lies on either side of zero: what the base checks is its distance from the reset
-        super().__init__(1.0, None, surrogate, detach_reset=detach_reset)
-        if not v_reset < v_peak < float("inf"):
-            raise OptionError(f"AdEx got v_reset={v_reset} and v_peak={v_peak}", "v_reset < v_peak, both finite")
-        self.dt, self.v_peak, self.v_reset = check_dt("AdEx", dt), float(v_peak), float(v_reset)
+        super().__init__(v_threshold, v_reset, surrogate, detach_reset=detach_reset, domain=REAL)
+        self.dt = check_dt("AdEx", dt)
         for name, value in (("c", c), ("g", g), ("delta", delta), ("tau_w", tau_w)):
             self.quantity(name, value, POSITIVE)
         for name, value in (("v_rest", v_rest), ("v_t", v_t), ("k", k), ("b", b)):
@@ -104,9 +100,9 @@ class AdEx(SpikingNeuron):
         rise = self.delta * torch.exp(((state.v - self.v_t) / self.delta).clamp(max=_EXPONENT))
         v = state.v + (self.dt / self.c) * (self.g * (rise - above) - state.w + x)
         w = state.w + (self.dt / self.tau_w) * (self.k * above - state.w)
-        s = self.spike((v - self.v_peak) / (self.v_peak - self.v_rest))
+        s = self.spike((v - self.v_threshold) / (self.v_threshold - self.v_rest))
         return s, self.State(self.reset(v, s), w + self.b * s)
 
     def extra_repr(self) -> str:
-        """The quantities, the peak and the step."""
-        return f"{super().extra_repr()}, v_peak={self.v_peak:g}, dt={self.dt:g}"
+        """The quantities, the reset and the step."""
+        return f"{super().extra_repr()}, dt={self.dt:g}"

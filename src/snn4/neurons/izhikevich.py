@@ -1,7 +1,7 @@
 """Izhikevich's neuron: two equations that fire in all the ways of the cortex, in millivolts and milliseconds.
 
     dv/dt = .04 v^2 + 5 v + 140 - u + x;     du/dt = a (b v - u)
-    s[t] = H(v - v_peak);     v <- c,  u <- u + d    where it fired
+    s[t] = H(v - v_threshold);     v <- c,  u <- u + d    where it fired
 
 A step is one millisecond: two half steps for v, as the author takes them, then one for u.
 
@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.errors import OptionError
-from snn4.core.quantity import Value, between
+from snn4.core.quantity import REAL, Value, between
 from snn4.core.states import state
 from snn4.neurons.spiking import SpikingNeuron
 from snn4.surrogates import Surrogate
@@ -33,14 +33,14 @@ class Izhikevich(SpikingNeuron):
     """Quadratic integrate-and-fire with recovery; the defaults are a regular spiking cell.
 
     Fast spiking: (.1, .2, -65, 2); chattering: (.02, .2, -50, 2); intrinsically bursting: (.02, .2, -55, 4); low
-    threshold: (.02, .25, -65, 2). The surrogate sees (v - v_peak) / (v_peak - v_rest), about 1 from rest to peak.
+    threshold: (.02, .25, -65, 2). The surrogate sees (v - v_threshold) / (v_threshold - v_rest), from rest to peak 1.
 
     Args:
         a: rate of the recovery, 0 to 1 per ms; a float, a tensor, or learned.
         b: how the recovery follows the membrane, -1 to 1; a float, a tensor, or learned.
         c: where a spike puts the membrane, mV.
         d: what a spike adds to the recovery, -100 to 100; a float, a tensor, or learned.
-        v_peak: fires at v >= v_peak, mV.
+        v_threshold: fires at v >= v_threshold, the peak of a spike, mV.
         v_rest: where the membrane starts, mV.
         v_floor: how far down the parabola follows the membrane, mV.
         surrogate: default `ATan()`.
@@ -65,20 +65,20 @@ class Izhikevich(SpikingNeuron):
         b: Value = 0.2,
         c: float = -65.0,
         d: Value = 8.0,
-        v_peak: float = 30.0,
+        v_threshold: Value = 30.0,
         v_rest: float = -65.0,
         v_floor: float = -120.0,
         surrogate: Surrogate | None = None,
         *,
         detach_reset: bool = False,
     ) -> None:
-        super().__init__(1.0, None, surrogate, detach_reset=detach_reset)
-        if not v_floor < min(c, v_rest) <= max(c, v_rest) < v_peak < float("inf"):
+        super().__init__(v_threshold, c, surrogate, detach_reset=detach_reset, domain=REAL)
+        if not -_CEILING <= v_floor < min(c, v_rest) or not v_rest < _CEILING:
             raise OptionError(
-                f"Izhikevich got v_floor={v_floor}, c={c}, v_rest={v_rest}, v_peak={v_peak}",
-                "v_floor < c and v_rest < v_peak, all finite",
+                f"Izhikevich got v_floor={v_floor}, c={c}, v_rest={v_rest}",
+                f"v_floor below c and v_rest, all between -{_CEILING:g} and {_CEILING:g}",
             )
-        self.v_reset, self.v_peak, self.v_rest, self.v_floor = float(c), float(v_peak), float(v_rest), float(v_floor)
+        self.v_rest, self.v_floor = float(v_rest), float(v_floor)
         self.quantity("a", a, between(0, 1, curve="clamp"))
         self.quantity("b", b, between(-1, 1, curve="clamp"))
         self.quantity("d", d, between(-100, 100, curve="clamp"))
@@ -95,9 +95,5 @@ class Izhikevich(SpikingNeuron):
             held = v.clamp(self.v_floor, _CEILING)
             v = v + 0.5 * (0.04 * held * held + 5 * held + 140 - u + x)
         u = u + self.a * (self.b * v - u)
-        s = self.spike((v - self.v_peak) / (self.v_peak - self.v_rest))
+        s = self.spike((v - self.v_threshold) / (self.v_threshold - self.v_rest))
         return s, self.State(self.reset(v, s), u + self.d * s)
-
-    def extra_repr(self) -> str:
-        """The quantities and the peak."""
-        return f"{super().extra_repr()}, v_peak={self.v_peak:g}"

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.errors import OptionError
-from snn4.core.quantity import POSITIVE, Value
+from snn4.core.quantity import POSITIVE, Domain, Value
 from snn4.surrogates import ATan, Membrane, Surrogate
 from snn4.through_time import Neuron
 
@@ -27,15 +27,22 @@ class SpikingNeuron(Neuron):
             there), which is also the resting potential.
         surrogate: stands for the derivative of the spike; the neuron keeps a copy of its own. Default `ATan()`.
         detach_reset: whether the reset is a constant for the gradient.
+        domain: the thresholds that make sense; above 0 where the membrane rests there.
     """
 
     v_threshold: float | Tensor
 
     def __init__(
-        self, v_threshold: Value, v_reset: float | None, surrogate: Surrogate | None, *, detach_reset: bool
+        self,
+        v_threshold: Value,
+        v_reset: float | None,
+        surrogate: Surrogate | None,
+        *,
+        detach_reset: bool,
+        domain: Domain = POSITIVE,
     ) -> None:
         super().__init__()
-        self.quantity("v_threshold", v_threshold, POSITIVE)
+        self.quantity("v_threshold", v_threshold, domain)
         if v_reset is not None and not (isinstance(v_reset, (int, float)) and abs(v_reset) < float("inf")):
             raise OptionError(f"{type(self).__name__} got v_reset={v_reset!r}", "a number, or None for a soft reset")
         if surrogate is not None and not isinstance(surrogate, Surrogate):
