@@ -16,7 +16,6 @@ from snn4.surrogates import (
     Annealed,
     ATan,
     Dspike,
-    Membrane,
     Rectangle,
     Sigmoid,
     Slayer,
@@ -25,6 +24,7 @@ from snn4.surrogates import (
     double_gaussian,
     search_temperature,
 )
+from snn4.surrogates.surrogate import Membrane
 
 
 def grid(low=-2.0, high=2.0, points=4001):

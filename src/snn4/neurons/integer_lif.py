@@ -143,6 +143,7 @@ class UnaryLIF(Neuron):
     chunkable = False
     unchunkable_reason = "the spikes of a step are known when the currents of all its virtual steps have come"
     exempt: ClassVar = {
+        **dict.fromkeys(("step folds to forward", "step changes nothing", "compiles"), "a virtual step is no step"),
         "sequences": "it takes `levels` virtual steps for each step",
         "gradients arrive": "it is for inference: the integer neuron is trained in its place",
     }

@@ -28,7 +28,9 @@ from snn4.through_time import Neuron
 
 __all__ = ["PSN", "MaskedPSN", "SlidingPSN"]
 
-_LENGTH = {
+_NO_STEP = "it has no step: all steps are one product over time"
+_EXEMPT = {
+    **dict.fromkeys(("step folds to forward", "step changes nothing", "compiles"), _NO_STEP),
     "sequences": "its weights are T x T: it takes sequences of that length only",
     "silent at rest": "the law looks longer than its T",
 }
@@ -88,7 +90,7 @@ class PSN(Neuron):
     chunkable = False
     unchunkable_reason = "every step depends on all others through its T x T weights"
     own_sequence = "its T x T weights make one matrix product over time, which is no elementwise step"
-    exempt: ClassVar = _LENGTH
+    exempt: ClassVar = _EXEMPT
 
     def __init__(
         self, steps: int, surrogate: Surrogate | None = None, *, generator: torch.Generator | None = None
@@ -142,7 +144,7 @@ class MaskedPSN(Neuron):
     chunkable = False
     unchunkable_reason = "its weights differ from step to step, and depend on later ones until the mask is closed"
     own_sequence = PSN.own_sequence
-    exempt: ClassVar = _LENGTH
+    exempt: ClassVar = _EXEMPT
     share: Tensor
 
     def __init__(

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from snn4.core.errors import OptionError
 from snn4.core.quantity import POSITIVE, Domain, Value
-from snn4.surrogates import ATan, Membrane, Surrogate
+from snn4.surrogates import ATan, Surrogate
+from snn4.surrogates.surrogate import Membrane
 from snn4.through_time import Neuron
 
 __all__ = ["SpikingNeuron"]

@@ -13,7 +13,7 @@ from snn4.surrogates.multi_gaussian import MultiGaussian, double_gaussian
 from snn4.surrogates.rectangle import Rectangle
 from snn4.surrogates.sigmoid import Sigmoid
 from snn4.surrogates.slayer import Slayer
-from snn4.surrogates.surrogate import Membrane, Surrogate
+from snn4.surrogates.surrogate import Surrogate
 from snn4.surrogates.triangle import Triangle
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Dspike",
     "FastSigmoid",
     "Gaussian",
-    "Membrane",
     "MultiGaussian",
     "Rectangle",
     "Sigmoid",

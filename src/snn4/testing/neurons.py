@@ -59,7 +59,7 @@ def check_neuron(
         scale: size of the inputs; choose it so that the neuron fires now and then.
         exempt: laws that cannot hold, each with its reason, which the report prints; those in the neuron's own
             `exempt` need not be repeated. A neuron that says `chunkable = False` is exempt from cuts with its own
-            `unchunkable_reason`, and, if its `sequence` is its own, from the laws of a single step.
+            `unchunkable_reason`.
         compiled: also try `torch.compile`, which takes some seconds.
         device: where to judge.
         seed: of the inputs.
@@ -111,9 +111,6 @@ def check_neuron(
         # each of these goes on from a carried state
         for uncut in (cuts.cuts, storage.states, storage.files):
             excused.setdefault(uncut.name, reason)
-        if type(neuron).sequence is not Neuron.sequence:
-            for single in (purity.step_folds, purity.mutates, compiling.compiles):
-                excused.setdefault(single.name, f"no step of its own: {reason}")
     if not compiled:
         excused.setdefault(compiling.compiles.name, "not asked for: compiled=False")
     if importlib.util.find_spec("safetensors") is None:
