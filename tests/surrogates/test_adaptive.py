@@ -73,6 +73,15 @@ def test_the_neuron_hands_over_its_decay_and_threshold():
     assert slope(learned, 0.5) == pytest.approx(1 / math.sqrt(1.64), rel=1e-6)
 
 
+def test_the_paper_s_neuron_learns_the_paper_s_number():
+    neuron = LIF(Learned(1.25), 0.5, 0.0, LSG())
+    assert neuron.learned_tau.raw.item() == pytest.approx(-1.386, abs=1e-3)
+    assert neuron.beta.item() == pytest.approx(0.2)
+    with torch.no_grad():
+        neuron.learned_tau.raw.fill_(0.7)
+    assert neuron.beta.item() == pytest.approx(logistic(0.7))
+
+
 def test_each_neuron_of_a_layer_has_its_own_width():
     tau = torch.tensor([1.25, 2.0, 5.0], dtype=torch.float64)  # beta .2, .5, .8
     x = torch.full((1, 1, 3), 0.5, dtype=torch.float64, requires_grad=True)

@@ -4,7 +4,8 @@
 
 With inputs that are normalised to a standard deviation of v_threshold, the membrane has about the variance
 (1 + decay^2) v_threshold^2, so that the window holds the same share of a layer's neurons whatever its decay has become.
-The neuron hands its decay and its threshold over at each step; no gradient goes to them through the width.
+The neuron hands its decay and its threshold over at each step; no gradient goes to them through the width. The paper's
+neuron is `LIF(tau=Learned(1.25), v_threshold=0.5, v_reset=0.0, surrogate=LSG())`: its decay is sigmoid(b), b = -1.386.
 
 Paper: [lian2023lsg]
 Differs from the paper: `scale`, 1 there, may be fixed elsewhere or learned, for neurons whose inputs have another size.
