@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import snn4.kernels  # noqa: F401  (from now on the compiler runs what it can)
+import snn4.kernels  # noqa: F401  # pyright: ignore[reportUnusedImport]  (from now on the compiler runs what it can)
 from snn4.neurons.adex import AdEx
 from snn4.neurons.adlif import AdLIF
 from snn4.neurons.alif import ALIF, lsnn
@@ -22,9 +22,10 @@ from snn4.neurons.klif import KLIF
 from snn4.neurons.li import LI
 from snn4.neurons.lif import LIF, plif
 from snn4.neurons.ltmd import ltmd
-from snn4.neurons.psn import PSN, MaskedPSN, SlidingPSN
+from snn4.neurons.psn import PSN, MaskedPSN
 from snn4.neurons.rp_lif import RPLIF
 from snn4.neurons.se_adlif import SEAdLIF, se_adlif
+from snn4.neurons.sliding_psn import SlidingPSN
 from snn4.neurons.spiking import SpikingNeuron
 from snn4.neurons.tc_lif import TCLIF
 from snn4.neurons.ternary_lif import TernaryLIF

@@ -2,7 +2,6 @@
 
     PSN           h = W x over time, W of shape (T, T);                  s[t] = H(h[t] + bias[t])
     masked        W (lambda M + 1 - lambda), M keeps the last k steps;   lambda goes from 0 to 1 in training
-    sliding       h[t] = sum over i < k of W_i x[t - k + 1 + i];         s[t] = H(h[t] + bias)
 
 The weights are shared by all neurons of a layer. W_ij = (1 / tau) (1 - 1 / tau)^(i - j) for j <= i is a LIF with
 decayed input and without a reset. PSN itself looks into the future.
@@ -26,7 +25,7 @@ from snn4.core.states import state
 from snn4.surrogates import ATan, Surrogate
 from snn4.through_time import Neuron
 
-__all__ = ["PSN", "MaskedPSN", "SlidingPSN"]
+__all__ = ["PSN", "MaskedPSN", "own_surrogate", "whole"]
 
 _NO_STEP = "it has no step: all steps are one product over time"
 _EXEMPT = {
@@ -36,13 +35,14 @@ _EXEMPT = {
 }
 
 
-def _whole(owner: str, name: str, value: int) -> int:
+def whole(owner: str, name: str, value: int) -> int:
+    """A number of steps, if it is one."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise OptionError(f"{owner} got {name}={value!r}", "a whole number >= 1")
     return value
 
 
-def _own(surrogate: Surrogate | None) -> Surrogate:
+def own_surrogate(surrogate: Surrogate | None) -> Surrogate:
     """A neuron's own copy."""
     if surrogate is not None and (not isinstance(surrogate, Surrogate) or surrogate.follows):
         raise OptionError(
@@ -96,8 +96,8 @@ class PSN(Neuron):
         self, steps: int, surrogate: Surrogate | None = None, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        self.steps = _whole("PSN", "steps", steps)
-        self.surrogate: Surrogate = _own(surrogate)
+        self.steps = whole("PSN", "steps", steps)
+        self.surrogate: Surrogate = own_surrogate(surrogate)
         self.weight, self.bias = _weights(steps, generator)
 
     def check(self, xs: Tensor) -> None:
@@ -151,8 +151,8 @@ class MaskedPSN(Neuron):
         self, steps: int, k: int, surrogate: Surrogate | None = None, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        self.steps, self.k = _whole("MaskedPSN", "steps", steps), _whole("MaskedPSN", "k", k)
-        self.surrogate: Surrogate = _own(surrogate)
+        self.steps, self.k = whole("MaskedPSN", "steps", steps), whole("MaskedPSN", "k", k)
+        self.surrogate: Surrogate = own_surrogate(surrogate)
         self.weight, self.bias = _weights(steps, generator)
         self.register_buffer("share", torch.ones(()))
 
@@ -194,40 +194,3 @@ class MaskedPSN(Neuron):
     def extra_repr(self) -> str:
         """The length, the order and the mask."""
         return f"steps={self.steps}, k={self.k}, share={self.share.item():g}"
-
-
-class SlidingPSN(Neuron):
-    """PSN with k weights that slide over time: causal, for sequences of any length, in chunks too.
-
-    Its state is the last k - 1 inputs.
-
-    Args:
-        k: how many steps it looks back, with the present one.
-        surrogate: default `ATan()`.
-
-    Shape: (T, B, *features), kept.
-
-    Example:
-        >>> SlidingPSN(2)(torch.tensor([0.8, 0.8, 0.4, 1.0]).view(4, 1, 1)).flatten().tolist()
-        [0.0, 1.0, 0.0, 1.0]
-    """
-
-    def __init__(self, k: int = 4, surrogate: Surrogate | None = None) -> None:
-        super().__init__()
-        self.k = _whole("SlidingPSN", "k", k)
-        self.State = state(*(f"x{age}" for age in range(1, max(2, k))))
-        self.surrogate: Surrogate = _own(surrogate)
-        # the newest weighs 1, each older one half of the next
-        self.weight = Parameter(2.0 ** torch.arange(1 - k, 1, dtype=torch.get_default_dtype()))
-        self.bias = Parameter(torch.tensor(-1.0))
-
-    def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
-        """A weighted sum of the last k inputs, then fire."""
-        h = self.weight[self.k - 1] * x
-        for age in range(1, self.k):
-            h = h + self.weight[self.k - 1 - age] * state[age - 1]
-        return self.surrogate(h + self.bias), self.State(x, *state[:-1])
-
-    def extra_repr(self) -> str:
-        """The order."""
-        return f"k={self.k}"
