@@ -7,8 +7,9 @@ import torch
 from tests.neurons.zoo import MEMBERS, ZOO
 
 import snn4
-from snn4 import nn
-from snn4.neurons import PSN, IntegerLIF, SlidingPSN, UnaryLIF
+from snn4 import Learned, nn
+from snn4.neurons import ALIF, DALIF, LIF, PSN, IntegerLIF, SlidingPSN, UnaryLIF
+from snn4.surrogates import LSG, MSG, Annealed, Dspike
 from snn4.testing import check_neuron
 from snn4.through_time import Neuron
 
@@ -26,6 +27,14 @@ def test_every_law_is_kept(name):
     make, options = ZOO[name]
     report = check_neuron(make(), **options)
     assert {law for law, _ in report.exempt} == EXCUSED.get(name, set()) | {"compiles"}
+
+
+@pytest.mark.parametrize(
+    "surrogate", [LSG(Learned(1.0)), MSG(LSG()), Annealed(), Dspike()], ids=lambda s: type(s).__name__
+)
+@pytest.mark.parametrize("member", [LIF, DALIF, ALIF])
+def test_every_changing_surrogate_fits(member, surrogate):
+    check_neuron(member(surrogate=surrogate), scale=2.5)
 
 
 @pytest.mark.slow
