@@ -14,7 +14,14 @@ author = "The snn4 contributors"
 copyright = "The snn4 contributors, Apache-2.0"
 version = release = snn4.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "docstrings"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "docstrings",
+    "computed",
+]
 exclude_patterns = ["_build"]
 smartquotes = False
 source_suffix = {".md": "markdown"}

@@ -21,12 +21,19 @@ def test_neurons_say_what_they_can_do(snn4):
     assert found["CubaLIF"]["state"] == "v, i"
     assert {"tau", "v_threshold"} <= set(found["LIF"]["learnable"].split(", "))
     assert found["plif"]["paper"] == "fang2021plif"
+    assert found["TCLIF"]["state"] == "d, v"
+    assert found["IntegerLIF"]["output"] == "0, 1, 2, 3, 4"
+    assert found["TernaryLIF"]["output"] == "-1, 0, 1"
+    assert {"alpha", "beta"} <= set(found["DALIF"]["learnable"].split(", "))
+    assert {"ALIF", "BRF", "DHLIF", "PSN", "se_adlif"} <= set(found)
+    assert not {"heterogeneous", "branch_mask", "unary"} & set(found)
     assert not {"SpikingNeuron", "Decay", "exponential"} & set(found)
 
 
 def test_surrogates(snn4):
     found = rows(snn4, "surrogates")
-    assert {"ATan", "superspike", "MultiGaussian"} <= set(found)
+    assert {"ATan", "superspike", "MultiGaussian", "LSG", "MSG", "Dspike", "Annealed"} <= set(found)
+    assert not {"Membrane", "anneal", "search_temperature"} & set(found)
     assert "Surrogate" not in found
     assert found["ATan"]["learnable"] == "alpha"
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snn4 import Learned, OptionError, ShapeError
-from snn4.core.quantity import NON_NEGATIVE, POSITIVE, REAL, Quantified, above
+from snn4.core.quantity import NON_NEGATIVE, POSITIVE, REAL, Quantified, above, between
 
 NAN, INF = float("nan"), float("inf")
 
@@ -208,3 +208,78 @@ def test_on_the_meta_device_there_is_nothing_to_look_at():
         assert Holder(torch.ones(3), POSITIVE).k.is_meta
         with pytest.raises(OptionError):
             Holder(-2.0, POSITIVE)
+
+
+# ---------------------------------------------------------------------------------------------------- between two ends
+
+CURVES = ("tanh", "sigmoid", "log", "clamp")
+
+
+@pytest.mark.parametrize(
+    ("curve", "raw"),
+    # value .9 between .5 and 2.5, a fifth of the way
+    [("tanh", math.atanh(-0.6)), ("sigmoid", math.log(0.25)), ("log", math.log(0.9)), ("clamp", 0.9)],
+)
+def test_the_curves_between_two_ends(curve, raw):
+    owner = Holder(Learned(torch.tensor(0.9, dtype=torch.float64)), between(0.5, 2.5, curve=curve))
+    assert owner.learned_k.raw.item() == pytest.approx(raw, rel=1e-12)
+    assert owner.k.item() == pytest.approx(0.9, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize("wild", [-1e9, -50.0, 50.0, 1e9, math.inf, -math.inf])
+def test_a_wild_step_stays_between_the_ends(curve, wild, dtype):
+    owner = Holder(Learned(0.9), between(0.5, 2.5, curve=curve)).to(dtype)
+    with torch.no_grad():
+        owner.learned_k.raw.fill_(wild)
+    if curve in ("tanh", "sigmoid"):
+        assert 0.5 < owner.k.item() < 2.5
+    else:
+        assert owner.k.item() == pytest.approx(2.5 if wild > 0 else 0.5)
+
+
+@pytest.mark.parametrize("domain", [above(0.0), *(between(0.5, 2.5, curve=curve) for curve in CURVES)])
+@pytest.mark.parametrize("wild", [-40.0, 40.0])
+def test_beyond_an_end_only_the_way_back_is_open(domain, wild):
+    owner = Holder(Learned(torch.tensor(0.9, dtype=torch.float64)), domain)
+    raw = owner.learned_k.raw
+    with torch.no_grad():
+        raw.fill_(wild)
+    for sign in (1.0, -1.0):
+        (grad,) = torch.autograd.grad(sign * owner.k, raw)
+        # an optimiser subtracts the gradient
+        assert (grad != 0) == (sign == math.copysign(1.0, wild))
+        assert grad.isfinite()
+
+
+@pytest.mark.parametrize("curve", ["clamp", "log"])
+def test_an_optimiser_comes_back_from_an_end(curve):
+    owner = Holder(Learned(2.5), between(0.5, 2.5, curve=curve))
+    sgd = torch.optim.SGD(owner.parameters(), lr=0.1)
+    for aim in (5.0, 1.0):
+        for _ in range(200):
+            sgd.zero_grad()
+            ((owner.k - aim) ** 2).backward()
+            sgd.step()
+        assert owner.k.item() == pytest.approx(min(aim, 2.5), abs=1e-3)
+
+
+def test_fixed_quantities_may_lie_at_a_closed_end():
+    for value in (0.5, 2.5):
+        assert Holder(value, between(0.5, 2.5)).k == value
+        with pytest.raises(OptionError, match="a finite number between 0.5 and 2.5"):
+            Holder(value, between(0.5, 2.5, closed=False))
+        with pytest.raises(OptionError, match="a number between 0.5 and 2.5 to start from"):
+            Holder(Learned(value), between(0.5, 2.5))
+        assert Holder(Learned(value), between(0.5, 2.5, curve="clamp")).k == value
+    with pytest.raises(OptionError, match=r"expected a finite number from 0.5 to 2.5"):
+        Holder(3.0, between(0.5, 2.5))
+
+
+@pytest.mark.parametrize("ends", [(1.0, 1.0), (2.0, 1.0), (-math.inf, 1.0), (0.0, math.inf), (math.nan, 1.0)])
+def test_ends_out_of_order_are_refused(ends):
+    with pytest.raises(OptionError, match="finite ends"):
+        between(*ends)
+    with pytest.raises(OptionError, match="'log'"):
+        between(0.0, 1.0, curve="log")

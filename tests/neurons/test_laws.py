@@ -7,6 +7,7 @@ import itertools
 
 import pytest
 import torch
+from tests.neurons.zoo import MEMBERS
 
 from snn4 import Learned, Neuron, neurons
 from snn4.neurons import IF, LI, LIF, CubaLIF, euler, exponential, plif
@@ -32,7 +33,7 @@ def members():
 
 
 def test_no_member_is_forgotten():
-    assert members() == set(OPTIONS)
+    assert members() == {*OPTIONS, *MEMBERS}
 
 
 def variants():

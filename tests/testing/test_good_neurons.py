@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import pytest
 import torch
@@ -201,3 +202,26 @@ def test_a_surrogate_of_a_user_fits_a_neuron_of_ours():
             return 0.5 + u / 2 + torch.sin(math.pi * u) / (2 * math.pi)
 
     check_neuron(LIF(surrogate=Cosine()))
+
+
+class Restless(Neuron):
+    """Fires without input, and says so."""
+
+    State = state("v")
+    exempt: ClassVar = {"silent at rest": "it fires by itself"}
+
+    def __init__(self):
+        super().__init__()
+        self.surrogate = ATan()
+
+    def step(self, x, state):
+        v = state.v + x + 0.3
+        s = self.surrogate(v - 1.0)
+        return s, self.State(v - s)
+
+
+def test_a_class_declares_what_it_cannot_keep():
+    report = check_neuron(Restless())
+    assert ("silent at rest", "it fires by itself") in report.exempt
+    with pytest.raises(LawError, match="silent at rest"):
+        check_neuron(type("Silent", (Restless,), {"exempt": {}})())

@@ -242,15 +242,17 @@ class _Printer:
         graph = self.graph
         targets = graph.backward_targets()
         late = graph.needed(targets, self.saved)
-        again = graph.advance if self.mode == "recompute" else ()
-        more = (*targets, *(graph.new_states if again else ()))
+        # a flag of its own: states that are only moved need no operation, and are repeated all the same
+        repeats = self.mode == "recompute"
+        again = graph.advance if repeats else ()
+        more = (*targets, *(graph.new_states if repeats else ()))
         names, _ = _uses((*late, *again), more)
         states, count = range(len(graph.states)), len(graph.states)
         scalar = [k for k, root in enumerate(graph.roots) if not root.per_neuron]
         wide = [k for k, root in enumerate(graph.roots) if root.per_neuron]
         self.opening("snn4_backward", backward_slots(graph, self.mode), (*late, *again), more)
         # room: states at the start of each segment of K steps, and within one segment
-        room = f"(size_t){TILE} * {count} * (size_t)(S + K + 1)" if again else "1"
+        room = f"(size_t){TILE} * {count} * (size_t)(S + K + 1)" if repeats else "1"
         self.put(
             "  const i64 S = (T + K - 1) / K; (void)S;",
             f"  const i64 units = per * G, scalars = units * {len(scalar)};  (void)scalars;",
@@ -285,7 +287,7 @@ class _Printer:
                 f"    if (glast{k}) std::memcpy(g{k}_b, glast{k} + n0, sizeof(real) * (size_t)len);"
                 f" else std::memset(g{k}_b, 0, sizeof(g{k}_b));",
             )
-        if again:
+        if repeats:
             for k in states:
                 self.put(f"    start<real>(mark + {k} * S * {TILE}, first{k}, step{k}, n0, len);")
             self.put("    for (i64 s = 0; s + 1 < S; s++) { const i64 t0 = s * K;")
@@ -308,9 +310,9 @@ class _Printer:
             f"      if (t >= {AHEAD}) ahead(gt - {AHEAD} * N, len * (i64)sizeof(real));",
             f"      else if (t + T >= {AHEAD}) ahead(gy + (t + T - {AHEAD}) * N + n0 + len, len * (i64)sizeof(real));",
         )
-        if again:
+        if repeats:
             self.put(f"      if (t < {AHEAD} && t < T) ahead(x + t * XS + n0 + len, len * (i64)sizeof(real));")
-        if again:
+        if repeats:
             for k in states:
                 self.put(f"      const real* __restrict h{k} = hist + ({k} * (K + 1) + t - t0) * {TILE}; (void)h{k};")
         for k in range(len(self.saved)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from snn4.layers.dendritic_linear import DendriticLinear
 from snn4.layers.dropout import Dropout, Dropout2d
 from snn4.layers.folded import Fold
 from snn4.layers.hold import Hold
@@ -69,6 +70,7 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "DendriticLinear",
     "Dropout",
     "Dropout2d",
     "Flatten",

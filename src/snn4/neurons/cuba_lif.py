@@ -78,6 +78,11 @@ class CubaLIF(SpikingNeuron):
         """What is left of the current after one step."""
         return self.decay.beta(self.tau_syn, self.dt)
 
+    @property
+    def decay_of_v(self) -> float | Tensor:
+        """beta."""
+        return self.beta
+
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """i = alpha i + x, v = beta v + i, then fire."""
         beta = self.beta

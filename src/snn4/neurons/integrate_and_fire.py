@@ -49,6 +49,11 @@ class IF(SpikingNeuron):
     ) -> None:
         super().__init__(v_threshold, v_reset, surrogate, detach_reset=detach_reset)
 
+    @property
+    def decay_of_v(self) -> float | Tensor:
+        """1: nothing leaks."""
+        return 1.0
+
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """v = v + x, then fire."""
         s, v = self.fire(state.v + x)

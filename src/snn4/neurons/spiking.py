@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.errors import OptionError
-from snn4.core.quantity import POSITIVE, Value
+from snn4.core.quantity import POSITIVE, Domain, Value
 from snn4.surrogates import ATan, Surrogate
+from snn4.surrogates.surrogate import Membrane
 from snn4.through_time import Neuron
 
 __all__ = ["SpikingNeuron"]
@@ -27,15 +28,22 @@ class SpikingNeuron(Neuron):
             there), which is also the resting potential.
         surrogate: stands for the derivative of the spike; the neuron keeps a copy of its own. Default `ATan()`.
         detach_reset: whether the reset is a constant for the gradient.
+        domain: the thresholds that make sense; above 0 where the membrane rests there.
     """
 
     v_threshold: float | Tensor
 
     def __init__(
-        self, v_threshold: Value, v_reset: float | None, surrogate: Surrogate | None, *, detach_reset: bool
+        self,
+        v_threshold: Value,
+        v_reset: float | None,
+        surrogate: Surrogate | None,
+        *,
+        detach_reset: bool,
+        domain: Domain = POSITIVE,
     ) -> None:
         super().__init__()
-        self.quantity("v_threshold", v_threshold, POSITIVE)
+        self.quantity("v_threshold", v_threshold, domain)
         if v_reset is not None and not (isinstance(v_reset, (int, float)) and abs(v_reset) < float("inf")):
             raise OptionError(f"{type(self).__name__} got v_reset={v_reset!r}", "a number, or None for a soft reset")
         if surrogate is not None and not isinstance(surrogate, Surrogate):
@@ -53,8 +61,23 @@ class SpikingNeuron(Neuron):
                 "Otherwise it fires for ever after the first spike.",
             )
         self.v_reset = None if v_reset is None else float(v_reset)
+        if surrogate is not None and surrogate.follows and type(self).decay_of_v is SpikingNeuron.decay_of_v:
+            raise OptionError(
+                f"{type(self).__name__} got surrogate={surrogate}, whose width follows the decay of the membrane",
+                "a surrogate with a width of its own, because its membrane has no single decay",
+                "Take surrogate=Rectangle(1.0), or a neuron such as LIF.",
+            )
         self.surrogate: Surrogate = ATan() if surrogate is None else copy.deepcopy(surrogate)
         self.detach_reset = detach_reset
+
+    @property
+    def decay_of_v(self) -> float | Tensor:
+        """What is left of the membrane after one step without input, which a surrogate may follow.
+
+        Raises:
+            NotImplementedError: this membrane has no such number.
+        """
+        raise NotImplementedError(f"the membrane of {type(self).__name__} has no single decay")
 
     @abc.abstractmethod
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
@@ -62,12 +85,22 @@ class SpikingNeuron(Neuron):
 
     def fire(self, v: Float[Tensor, "*any"]) -> tuple[Float[Tensor, "*any"], Float[Tensor, "*any"]]:
         """Spikes, and the membrane after its reset. Shape: any, kept."""
-        s = self.surrogate(v - self.v_threshold)
+        s = self.spike(v - self.v_threshold)
+        return s, self.reset(v, s)
+
+    def spike(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """Spikes where `x`, the membrane minus its threshold, is not negative. Shape: any, kept."""
+        if self.surrogate.follows:
+            return self.surrogate(x, Membrane(self.decay_of_v, self.v_threshold))
+        return self.surrogate(x)
+
+    def reset(self, v: Float[Tensor, "*any"], s: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """The membrane after spikes. Shape: any, kept."""
         r = s.detach() if self.detach_reset else s
         if self.v_reset is None:
-            return s, v - r * self.v_threshold
+            return v - r * self.v_threshold
         # as a choice, not v - r (v - v_reset): the membrane is then exactly v_reset after a spike
-        return s, v * (1 - r) + r * self.v_reset
+        return v * (1 - r) + r * self.v_reset
 
     def initial(self, x: Float[Tensor, "B *features"]) -> Any:
         """The membrane at its resting potential, everything else at zero. Shape of x: (B, *features)."""

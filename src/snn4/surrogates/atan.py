@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from snn4.core.quantity import POSITIVE, Value
-from snn4.surrogates.surrogate import Surrogate
+from snn4.core.quantity import Value
+from snn4.surrogates.surrogate import SCALE, Surrogate
 
 __all__ = ["ATan"]
 
@@ -34,7 +34,7 @@ class ATan(Surrogate):
 
     def __init__(self, alpha: Value = 2.0) -> None:
         super().__init__()
-        self.quantity("alpha", alpha, POSITIVE)
+        self.quantity("alpha", alpha, SCALE)
 
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """(alpha / 2) / (1 + (pi alpha x / 2)^2)."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from snn4.core.quantity import POSITIVE, Value
-from snn4.surrogates.surrogate import Surrogate
+from snn4.core.quantity import Value
+from snn4.surrogates.surrogate import SCALE, Surrogate
 
 __all__ = ["FastSigmoid", "superspike"]
 
@@ -34,7 +34,7 @@ class FastSigmoid(Surrogate):
 
     def __init__(self, slope: Value = 10.0) -> None:
         super().__init__()
-        self.quantity("slope", slope, POSITIVE)
+        self.quantity("slope", slope, SCALE)
 
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """1 / (1 + slope |x|)^2."""

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from snn4.core.quantity import POSITIVE, Value
-from snn4.surrogates.surrogate import Surrogate
+from snn4.core.quantity import Value
+from snn4.surrogates.surrogate import SCALE, Surrogate
 
 __all__ = ["Gaussian", "cumulative", "density"]
 
@@ -45,7 +45,7 @@ class Gaussian(Surrogate):
 
     def __init__(self, sigma: Value = 0.5) -> None:
         super().__init__()
-        self.quantity("sigma", sigma, POSITIVE)
+        self.quantity("sigma", sigma, SCALE)
 
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """N(x; 0, sigma)."""

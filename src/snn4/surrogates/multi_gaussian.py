@@ -1,6 +1,8 @@
 """Multi-Gaussian: a density with negative flanks, so that a neuron far from the threshold is pushed the other way.
 
-    psi(x) = gamma [ (1 + h) N(x; 0, sigma) - h N(x; sigma, s sigma) - h N(x; -sigma, s sigma) ]
+    psi(x) = gamma [ (1 + h) N(x; 0, sigma) - h N(x; d sigma, s sigma) - h N(x; -d sigma, s sigma) ]
+
+`d = 1` is the paper's; `d = 0` lets both flanks fall together, the double Gaussian of the balanced resonators.
 
 Paper: [yin2021srnn]
 """
@@ -11,11 +13,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.errors import OptionError
-from snn4.core.quantity import POSITIVE, Value
+from snn4.core.quantity import Value
 from snn4.surrogates.gaussian import cumulative, density
-from snn4.surrogates.surrogate import Surrogate
+from snn4.surrogates.surrogate import SCALE, Surrogate
 
-__all__ = ["MultiGaussian"]
+__all__ = ["MultiGaussian", "double_gaussian"]
 
 
 class MultiGaussian(Surrogate):
@@ -26,6 +28,7 @@ class MultiGaussian(Surrogate):
         height: `h`, the weight of each flank.
         spread: `s`, how many times wider a flank is.
         gamma: overall factor.
+        shift: `d`, how far from the threshold the flanks stand.
 
     Example:
         >>> import torch
@@ -35,32 +38,52 @@ class MultiGaussian(Surrogate):
 
     sigma: float | Tensor
 
-    def __init__(self, sigma: Value = 0.5, height: float = 0.15, spread: float = 6.0, gamma: float = 0.5) -> None:
+    def __init__(
+        self,
+        sigma: Value = 0.5,
+        height: float = 0.15,
+        spread: float = 6.0,
+        gamma: float = 0.5,
+        shift: float = 1.0,
+    ) -> None:
         super().__init__()
-        if not (0 <= height < 1 and spread > 0 and gamma > 0):
+        if not (0 <= height < 1 and spread > 0 and gamma > 0 and shift >= 0):
             raise OptionError(
-                f"MultiGaussian got height={height}, spread={spread}, gamma={gamma}",
-                "0 <= height < 1, spread > 0, gamma > 0",
+                f"MultiGaussian got height={height}, spread={spread}, gamma={gamma}, shift={shift}",
+                "0 <= height < 1, spread > 0, gamma > 0, shift >= 0",
             )
-        self.quantity("sigma", sigma, POSITIVE)
-        self.height, self.spread, self.gamma = height, spread, gamma
+        self.quantity("sigma", sigma, SCALE)
+        self.height, self.spread, self.gamma, self.shift = height, spread, gamma, shift
 
     def _mix(self, middle: Tensor, right: Tensor, left: Tensor) -> Tensor:
         return self.gamma * ((1 + self.height) * middle - self.height * right - self.height * left)
 
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """gamma [(1 + h) N(x; 0, sigma) - h N(x; sigma, s sigma) - h N(x; -sigma, s sigma)]."""
-        wide = self.spread * self.sigma
-        return self._mix(density(x, 0.0, self.sigma), density(x, self.sigma, wide), density(x, -self.sigma, wide))
+        """gamma [(1 + h) N(x; 0, sigma) - h N(x; d sigma, s sigma) - h N(x; -d sigma, s sigma)]."""
+        wide, away = self.spread * self.sigma, self.shift * self.sigma
+        return self._mix(density(x, 0.0, self.sigma), density(x, away, wide), density(x, -away, wide))
 
     def primitive(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """The same mixture of cumulative normal distributions."""
-        wide = self.spread * self.sigma
-        return self._mix(
-            cumulative(x, 0.0, self.sigma), cumulative(x, self.sigma, wide), cumulative(x, -self.sigma, wide)
-        )
+        wide, away = self.spread * self.sigma, self.shift * self.sigma
+        return self._mix(cumulative(x, 0.0, self.sigma), cumulative(x, away, wide), cumulative(x, -away, wide))
 
     @property
     def area(self) -> float:
         """gamma (1 - h)."""
         return self.gamma * (1 - self.height)
+
+
+def double_gaussian(sigma: Value = 0.5) -> MultiGaussian:
+    """Two normal densities around the threshold, a narrow one minus a wide one.
+
+        psi(x) = 0.5 [ 1.15 N(x; 0, sigma) - 0.30 N(x; 0, 6 sigma) ]
+
+    Paper: [higuchi2024brf]
+
+    Example:
+        >>> import torch
+        >>> double_gaussian().derivative(torch.tensor([0.0, 2.0]))
+        tensor([ 0.4388, -0.0158])
+    """
+    return MultiGaussian(sigma, shift=0.0)

@@ -11,10 +11,20 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from snn4.core.quantity import POSITIVE, Value
-from snn4.surrogates.surrogate import Surrogate
+from snn4.core.quantity import Value
+from snn4.surrogates.surrogate import SCALE, Surrogate
 
-__all__ = ["Rectangle"]
+__all__ = ["Rectangle", "ramp", "window"]
+
+
+def window(x: Tensor, width: float | Tensor) -> Tensor:
+    """1 / width where |x| < width / 2, else 0."""
+    return (x.abs() < width / 2).to(x.dtype) / width
+
+
+def ramp(x: Tensor, width: float | Tensor) -> Tensor:
+    """The integral of `window` from minus infinity to x."""
+    return (x / width + 0.5).clamp(0, 1)
 
 
 class Rectangle(Surrogate):
@@ -33,15 +43,15 @@ class Rectangle(Surrogate):
 
     def __init__(self, width: Value = 1.0) -> None:
         super().__init__()
-        self.quantity("width", width, POSITIVE)
+        self.quantity("width", width, SCALE)
 
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """1 / width inside the window."""
-        return (x.abs() < self.width / 2).to(x.dtype) / self.width
+        return window(x, self.width)
 
     def primitive(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """x / width + 1/2, clipped."""
-        return (x / self.width + 0.5).clamp(0, 1)
+        return ramp(x, self.width)
 
     @property
     def area(self) -> float:

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from snn4.core.quantity import POSITIVE, Value
-from snn4.surrogates.surrogate import Surrogate
+from snn4.core.quantity import Value
+from snn4.surrogates.surrogate import SCALE, Surrogate
 
 __all__ = ["Sigmoid"]
 
@@ -32,7 +32,7 @@ class Sigmoid(Surrogate):
 
     def __init__(self, alpha: Value = 4.0) -> None:
         super().__init__()
-        self.quantity("alpha", alpha, POSITIVE)
+        self.quantity("alpha", alpha, SCALE)
 
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """alpha sigma(alpha x) (1 - sigma(alpha x))."""

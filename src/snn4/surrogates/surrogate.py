@@ -11,15 +11,25 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from snn4.core.quantity import Quantified
+from snn4.core.quantity import Quantified, between
 
-__all__ = ["Surrogate", "heaviside"]
+__all__ = ["SCALE", "Membrane", "Surrogate", "heaviside", "spike", "spike_along"]
+
+SCALE = between(1e-4, 1e4, curve="log")
+"""Widths and slopes: beyond these ends a derivative is a number that float32 cannot multiply through a network."""
+
+
+class Membrane(NamedTuple):
+    """What a neuron tells of its membrane to a surrogate that follows it."""
+
+    decay: float | Tensor
+    threshold: float | Tensor
 
 
 def heaviside(x: Tensor) -> Tensor:
@@ -47,12 +57,49 @@ class _Spike(torch.autograd.Function):
         return grad_outputs[0] * ctx.derivative(x), None
 
 
+class _SpikeOfScale(torch.autograd.Function):
+    """The same, for a derivative of x and of a tensor that belongs to the call."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, derivative: Callable[[Tensor, Tensor], Tensor], scale: Tensor) -> Tensor:  # noqa: ARG004
+        return heaviside(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        ctx.save_for_backward(inputs[0], inputs[2])
+        ctx.derivative = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None]:
+        x, scale = ctx.saved_tensors
+        return grad_outputs[0] * ctx.derivative(x, scale), None, None
+
+
+def spike(x: Tensor, derivative: Callable[..., Tensor], scale: Tensor | None = None) -> Tensor:
+    """A step whose derivative is `derivative(x)`, or `derivative(x, scale)`; no gradient reaches the scale."""
+    spikes: Tensor = _Spike.apply(x, derivative) if scale is None else _SpikeOfScale.apply(x, derivative, scale)
+    return spikes
+
+
+def spike_along(x: Tensor, smooth: Tensor) -> Tensor:
+    """A step that is differentiated as `smooth` is, in everything that `smooth` was made from."""
+    # Psi - Psi is exactly 0 in the forward pass
+    return heaviside(x) + (smooth - smooth.detach())
+
+
 class Surrogate(Quantified, abc.ABC):
     """Abstract: a spike function with a surrogate derivative. Subclasses are final.
 
     A subclass registers its scale with `self.quantity(...)` and writes `derivative`, `primitive` and `area`. Then
     `snn4.testing.check_surrogate(MySurrogate())` checks that they agree with each other.
+
+    `follows = True` says that its scale comes from the neuron: the neuron then hands it a `Membrane` with each call,
+    and one without a decay refuses it.
     """
+
+    follows: bool = False
 
     @abc.abstractmethod
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
@@ -67,11 +114,17 @@ class Surrogate(Quantified, abc.ABC):
     def area(self) -> float | Tensor:
         """The integral of psi over the real line; 1 where it stands for a step of height 1."""
 
-    def forward(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """Spikes, 0 or 1. Shape: any, kept."""
-        if any(self.is_learned(name) for name in self.quantities):
-            # autograd through Psi gives the gradient of x and of the scale; Psi - Psi is exactly 0 in the forward pass
-            smooth = self.primitive(x)
-            return heaviside(x) + (smooth - smooth.detach())
-        spikes: Tensor = _Spike.apply(x, self.derivative)
-        return spikes
+    @property
+    def learns(self) -> bool:
+        """Whether training changes its scale."""
+        return any(self.is_learned(name) for name in self.quantities)
+
+    def forward(self, x: Float[Tensor, "*any"], membrane: Membrane | None = None) -> Float[Tensor, "*any"]:
+        """Spikes, 0 or 1. Shape: any, kept.
+
+        Args:
+            x: membrane minus threshold.
+            membrane: what the neuron says of itself; for a surrogate that follows it.
+        """
+        # autograd through Psi gives the gradient of x and of the scale
+        return spike_along(x, self.primitive(x)) if self.learns else spike(x, self.derivative)

@@ -57,8 +57,9 @@ def check_neuron(
         steps: length of the sequences, at least 4.
         batch: items of a batch, at least 2.
         scale: size of the inputs; choose it so that the neuron fires now and then.
-        exempt: laws that cannot hold, each with its reason, which the report prints. A neuron that says
-            `chunkable = False` is exempt from cuts with its own `unchunkable_reason`.
+        exempt: laws that cannot hold, each with its reason, which the report prints; those in the neuron's own
+            `exempt` need not be repeated. A neuron that says `chunkable = False` is exempt from cuts with its own
+            `unchunkable_reason`.
         compiled: also try `torch.compile`, which takes some seconds.
         device: where to judge.
         seed: of the inputs.
@@ -100,7 +101,7 @@ def check_neuron(
         raise OptionError(
             f"check_neuron got steps={steps}, batch={batch}, scale={scale}", "steps >= 4, batch >= 2, scale > 0"
         )
-    excused = dict(exempt or {})
+    excused = {**neuron.exempt, **(exempt or {})}
     if not neuron.chunkable:
         reason = neuron.unchunkable_reason or "it says chunkable = False and gives no reason"
         if not neuron.unchunkable_reason:

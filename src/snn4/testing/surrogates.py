@@ -33,8 +33,8 @@ class SurrogateSubject:
     span: float
 
     def surrogate(self, dtype: torch.dtype = torch.float64) -> Surrogate:
-        """A fresh copy."""
-        return copy.deepcopy(self.original).to(dtype)
+        """A fresh copy in evaluation mode: a mask that is drawn in training is not looked at."""
+        return copy.deepcopy(self.original).to(dtype).eval()
 
     def spread(self, x: Tensor) -> Tensor:
         """(N,) -> (N, *features)."""
@@ -212,7 +212,7 @@ def check_surrogate(
     span: float = 3.0,
     exempt: Mapping[str, str] | None = None,
 ) -> LawReport:
-    """Try every law of surrogates on copies of `surrogate`.
+    """Try every law of surrogates on copies of `surrogate`, in evaluation mode.
 
     Args:
         surrogate: the surrogate; it is left as it is.

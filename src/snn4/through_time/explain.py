@@ -77,6 +77,7 @@ def explain(net: torch.nn.Module, x: Tensor) -> Explanation:
         refused: list[tuple[str, str]] = []
         if type(neuron).sequence is not Neuron.sequence:
             name = "its own sequence()"
+            refused = [("kernels", neuron.own_sequence)] if neuron.own_sequence else []
         elif isinstance(route, BPTT) and route.truncate is None:
             kernel, refused = registry.choose(neuron, xs, neuron.initial(xs[0]))
             name = name if kernel is None else kernel.name

@@ -13,7 +13,8 @@ Everything else (running over sequences, carrying state, kernels, routes, checks
 from __future__ import annotations
 
 import abc
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -34,7 +35,7 @@ class Neuron(Stateful):
     A subclass sets `State` and writes `step`. Optional parts of the contract:
 
     - `initial(x)`: a first state that is not zero, is learned, or is shaped unlike `x`;
-    - `sequence(xs, state)`: a neuron that sees the whole sequence at once;
+    - `sequence(xs, state)`: a neuron that sees the whole sequence at once, which says why in `own_sequence`;
     - `transfer(mean_x)`: the closed-form output rate for a constant input;
     - `alphabet`: the values that outputs take: `(0.0, 1.0)` for spikes, more for graded ones, `None` for any number.
 
@@ -42,6 +43,10 @@ class Neuron(Stateful):
     """
 
     alphabet: tuple[float, ...] | None = (0.0, 1.0)
+    own_sequence: str = ""
+    """Why `sequence` is not the fold of `step`; `explain` tells it."""
+    exempt: ClassVar[Mapping[str, str]] = {}
+    """The laws of `snn4.testing.check_neuron` that this kind of neuron cannot keep, each with its reason."""
 
     def __init__(self) -> None:
         super().__init__()
