@@ -16,11 +16,12 @@ from snn4.kernels import torch_facts
 from snn4.kernels.choice import wish
 from snn4.kernels.identity import Identity, identity
 from snn4.kernels.layout import Layout, layout_of
-from snn4.kernels.plan import Plan, plan_for
+from snn4.kernels.plan import Plan, kernel, plan_for
 from snn4.kernels.split import Refused
 
 if TYPE_CHECKING:
-    from snn4.kernels.cpp import Mode
+    from snn4.kernels.choice import Backward
+    from snn4.kernels.plan import Keeps
     from snn4.through_time import Neuron
 
 __all__ = ["CPP", "CppKernel"]
@@ -62,7 +63,7 @@ class CppKernel:
             )
         return reason
 
-    def _refuses(self, neuron: Neuron, xs: Tensor, state: Any, mode: Mode) -> str | None:
+    def _refuses(self, neuron: Neuron, xs: Tensor, state: Any, backward: Backward) -> str | None:
         self._local.accepted = None
         tensors = (xs, *state)
         if xs.device.type != "cpu":
@@ -85,7 +86,7 @@ class CppKernel:
             return "a parameter on another device than the input"
         if any(type(t) not in (Tensor, torch.nn.Parameter) for t in seen.tensors.values()):
             return "a parameter that is a tensor subclass"
-        plan = plan_for(neuron, seen, xs.shape[2:], xs.dtype, mode)
+        plan = plan_for(neuron, seen, xs.shape[2:], xs.dtype, kernel(backward))
         if isinstance(plan, str):
             return plan
         self._local.accepted = (weakref.ref(neuron), weakref.ref(xs), seen, plan)
@@ -109,13 +110,13 @@ class CppKernel:
             assert layout is not None
         learned = [t for t in seen.tensors.values() if t.requires_grad]
         tensors = [*learned, *(t for t in seen.tensors.values() if not t.requires_grad)]
-        mode = wish().backward
+        keeps = plan.keeps(wish().backward, len(xs))
         if torch.is_grad_enabled() and any(t.requires_grad for t in (xs, *state, *learned)):
-            call = _Call(neuron, seen, plan, layout, mode, len(state))
+            call = _Call(neuron, seen, plan, layout, keeps, len(state))
             ys, *last = _Fused.apply(call, xs, *state, *tensors)
         else:
             ys, last, _ = plan.forward(
-                xs.detach(), [s.detach() for s in state], [t.detach() for t in tensors], layout, mode, keep=False
+                xs.detach(), [s.detach() for s in state], [t.detach() for t in tensors], layout, None
             )
         return ys, type(state)(*last)
 
@@ -123,9 +124,9 @@ class CppKernel:
 class _Call:
     """What one call of a kernel remembers for its backward pass."""
 
-    def __init__(self, neuron: Neuron, seen: Identity, plan: Plan, layout: Layout, mode: Mode, fields: int) -> None:
+    def __init__(self, neuron: Neuron, seen: Identity, plan: Plan, layout: Layout, keeps: Keeps, fields: int) -> None:
         self.neuron, self.plan, self.layout, self.fields = neuron, plan, layout, fields
-        self.mode: Mode = mode
+        self.keeps: Keeps = keeps
         self.key = seen.key
         learned = [name for name, t in seen.tensors.items() if t.requires_grad]
         self.names = [*learned, *(name for name in seen.tensors if name not in learned)]
@@ -137,11 +138,11 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: _Call, xs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         state, tensors = rest[: call.fields], rest[call.fields :]
-        ys, last, kept = call.plan.forward(xs, state, tensors, call.layout, call.mode, keep=True)
+        ys, last, kept = call.plan.forward(xs, state, tensors, call.layout, call.keeps)
         ctx.call = call
         ctx.set_materialize_grads(False)
-        # what is kept in mode "save" makes the input superfluous, but a second derivative starts from it
-        ctx.save_for_backward(xs, *rest, *kept) if call.mode == "recompute" else ctx.save_for_backward(*rest, *kept)
+        # what is kept by "save" makes the input superfluous, but a second derivative starts from it
+        ctx.save_for_backward(xs, *rest, *kept) if call.keeps != "save" else ctx.save_for_backward(*rest, *kept)
         return (ys, *last)
 
     @staticmethod
@@ -151,7 +152,7 @@ class _Fused(torch.autograd.Function):
         if all(g is None for g in grads):
             return (None,) * (2 + call.fields + len(call.names))
         xs = None
-        if call.mode == "recompute":
+        if call.keeps != "save":
             xs, saved = saved[0], saved[1:]
         state, tensors = saved[: call.fields], saved[call.fields : call.fields + len(call.names)]
         kept = saved[call.fields + len(call.names) :]
@@ -171,7 +172,7 @@ class _Fused(torch.autograd.Function):
             grad_ys,
             grads[1:],
             call.layout,
-            call.mode,
+            call.keeps,
             need_x=needs[0],
             need_state=any(needs[1 : 1 + call.fields]),
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import functools
 import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,30 +22,23 @@ from snn4.kernels.split import HostCall, Ref, Refused, Traced, host_name
 from snn4.kernels.trace import trace
 
 if TYPE_CHECKING:
+    from snn4.kernels.choice import Backward
     from snn4.through_time import Neuron
 
-__all__ = ["Kept", "Plan", "plan_for"]
+__all__ = ["Keeps", "Plan", "plan_for"]
+
+# what a forward pass keeps for its backward pass beside its arguments: nothing, a state now and then, or every step
+Keeps: TypeAlias = Literal["recompute", "checkpoint", "save"]
 
 # below, one thread is faster than waking others
 _SERIAL = 32_768
 # above, what is written would not stay in the cache anyway
 _STREAM_BYTES = 8 << 20
-# states of a tile that are kept at once in a backward pass; more steps are taken segment by segment
-_HISTORY_BYTES = 256 << 10
 # shortest row of parameters that differ between neurons; shorter ones are repeated
 _ROW = cpp.TILE
 # pieces of work of a backward pass that sums per neuron
 _UNITS = 64
 _PLANS = 1024
-
-
-@dataclass
-class Kept:
-    """What a forward pass hands to its backward pass beside tensors."""
-
-    layout: Layout
-    row: int
-    shapes: list[torch.Size] = field(default_factory=list[torch.Size])
 
 
 class Plan:
@@ -89,9 +82,16 @@ class Plan:
             known = self.libraries[mode] = build.library(source, label=self.label)
         return known
 
-    def saved_count(self, mode: cpp.Mode) -> int:
-        """How many values a step keeps for the backward pass."""
-        return len(self.graph.saved()) if mode == "save" else 0
+    @functools.cached_property
+    def segment(self) -> int:
+        """Steps between two states that are kept."""
+        return cpp.segment(self.graph)
+
+    def keeps(self, wanted: Backward, steps: int) -> Keeps:
+        """What the forward pass keeps for a sequence of `steps`."""
+        if wanted in ("auto", "checkpoint"):
+            return "checkpoint" if steps > self.segment and self.graph.states else "recompute"
+        return wanted
 
     # --------------------------------------------------------------------------------------------------- arguments
 
@@ -134,6 +134,8 @@ class Plan:
             "N": layout.count,
             "P": row,
             "XS": layout.count if xs is None else xs.stride(0),
+            "W": cpp.width(steps, self.size),
+            "K": self.segment,
             "stream": int(elements * self.size > _STREAM_BYTES),
             "threads": torch.get_num_threads() if elements >= _SERIAL else 1,
             "numbers": ctypes.addressof(self.numbers),
@@ -148,28 +150,35 @@ class Plan:
         state: Sequence[Tensor],
         tensors: Sequence[Tensor],
         layout: Layout,
-        mode: cpp.Mode,
-        *,
-        keep: bool,
+        keeps: Keeps | None,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Outputs, last state, and what the backward pass needs in mode "save"."""
+        """Outputs, last state, and what is kept for a backward pass; `None` says that there will be none."""
         row = self.row_of(layout)
         parameters = self.parameters(self.environment(tensors, self.early), layout, row) if tensors else {}
-        mode = mode if keep else "recompute"
         ys = layout.empty(xs, len(xs))
         last = [layout.empty(xs) for _ in state]
-        kept = [layout.empty(xs, len(xs)) for _ in range(self.saved_count(mode))]
+        kept = self._room(xs, layout, keeps)
         slots = self.common(len(xs), xs, layout, row)
         slots["y"] = ys.data_ptr()
         alive = self._first(slots, state, layout)
         for k, value in enumerate(last):
             slots[f"last{k}"] = value.data_ptr()
-        for k, value in enumerate(kept):
-            slots[f"kept{k}"] = value.data_ptr()
+        self._take_kept(slots, kept, keeps)
         slots.update((name, value.data_ptr()) for name, value in parameters.items())
-        self._call("snn4_forward", mode, 0, slots)
+        self._call("snn4_forward", kernel(keeps), 0, slots)
         del alive
         return ys, last, kept
+
+    def _room(self, xs: Tensor, layout: Layout, keeps: Keeps | None) -> list[Tensor]:
+        if keeps == "save":
+            return [layout.empty(xs, len(xs)) for _ in self.graph.saved()]
+        if keeps == "checkpoint":
+            return [layout.empty(xs, (len(xs) - 1) // self.segment) for _ in self.graph.states]
+        return []
+
+    def _take_kept(self, slots: dict[str, int], kept: Sequence[Tensor], keeps: Keeps | None) -> None:
+        name = "kept" if keeps == "save" else "mark"
+        slots.update((f"{name}{k}", value.data_ptr()) for k, value in enumerate(kept))
 
     def _first(self, slots: dict[str, int], state: Sequence[Tensor], layout: Layout) -> list[Tensor]:
         arranged: list[Tensor] = []
@@ -190,7 +199,7 @@ class Plan:
         grad_ys: Tensor,
         grad_last: Sequence[Tensor | None],
         layout: Layout,
-        mode: cpp.Mode,
+        keeps: Keeps,
         *,
         need_x: bool,
         need_state: bool,
@@ -201,7 +210,7 @@ class Plan:
         parameters = self.parameters(values, layout, row) if tensors else {}
         periods = -(-layout.count // row)
         # what is learned per neuron is summed in as few parts as keep all threads busy; the same for any number of them
-        chunks = -(-row // cpp.TILE)
+        chunks = -(-row // cpp.width(steps, self.size))
         groups = min(periods, max(1, _UNITS // chunks)) if self.wide_roots else periods
         units = chunks * groups
         scalars, wide = len(self.scalar_roots), len(self.wide_roots)
@@ -210,8 +219,6 @@ class Plan:
         grad_ys = layout.arranged_sequence(grad_ys)
         grad_x = layout.empty(grad_ys, steps) if need_x else None
         slots = self.common(steps, xs, layout, row)
-        fields = max(1, len(state))
-        slots["K"] = max(1, min(steps, _HISTORY_BYTES // (cpp.TILE * self.size * fields)))
         slots.update(G=groups, gy=grad_ys.data_ptr(), gx=0 if grad_x is None else grad_x.data_ptr())
         slots.update(partial=partial.data_ptr(), sums=sums.data_ptr())
         alive = [*self._first(slots, state, layout), *parameters.values()] if state else []
@@ -223,10 +230,9 @@ class Plan:
             grad_first.append(first)
             slots[f"glast{k}"] = 0 if arranged is None else arranged.data_ptr()
             slots[f"gfirst{k}"] = 0 if first is None else first.data_ptr()
-        for k, value in enumerate(kept):
-            slots[f"kept{k}"] = value.data_ptr()
+        self._take_kept(slots, kept, keeps)
         slots.update((name, value.data_ptr()) for name, value in parameters.items())
-        self._call("snn4_backward", mode, 1, slots)
+        self._call("snn4_backward", kernel(keeps), 1, slots)
         del alive
         return grad_x, grad_first, self._gradients(values, sums, layout, row)
 
@@ -258,6 +264,11 @@ class Plan:
             values[about.name] = total.reshape(about.shape)
         run_calls(self.traced.tail, values)
         return [None if name is None else values[name] for name in self.traced.gradients]
+
+
+def kernel(keeps: str | None) -> cpp.Mode:
+    """Which kernels do it."""
+    return "save" if keeps == "save" else "recompute"
 
 
 def run_calls(calls: Sequence[HostCall], values: dict[str, Tensor]) -> None:
