@@ -179,14 +179,22 @@ def measure(entries: dict[str, Layer], x: Tensor, grad: Tensor, repeats: int) ->
     a, b, c = (ctypes.c_void_p(t.data_ptr()) for t in buffers)
     size = ctypes.c_size_t(count)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ("floor", *entries)}
+    # what all entries meet alike: no garbage, nothing of theirs in the cache, and threads that are awake, as in a network
+    other = torch.zeros(16 << 20)
+
+    def settle() -> None:
+        gc.collect()
+        other.add_(1.0)
+
     for turn in range(repeats + 1):
+        settle()
         began = time.perf_counter()
         library.copy(a, b, size, threads)
         middle = time.perf_counter()
         library.add(a, b, c, size, threads)
         taken = {"floor": (middle - began, time.perf_counter() - middle)}
         for name, layer in entries.items():
-            gc.collect()
+            settle()
             began = time.perf_counter()
             spikes = layer(x)
             middle = time.perf_counter()

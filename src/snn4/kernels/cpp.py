@@ -229,7 +229,8 @@ class _Printer:
         for k in states:
             self.put(
                 f"  alignas(64) real g{k}_b[TILE];",
-                f"  if (glast{k}) std::memcpy(g{k}_b, glast{k} + n0, (size_t)bytes); else std::memset(g{k}_b, 0, sizeof(g{k}_b));",
+                f"  if (glast{k}) std::memcpy(g{k}_b, glast{k} + n0, (size_t)bytes);",
+                f"  else std::memset(g{k}_b, 0, sizeof(g{k}_b));",
             )
             if again:
                 self.put(f"  alignas(64) real s{k}_b[TILE];")

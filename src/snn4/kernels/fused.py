@@ -94,6 +94,14 @@ class CppKernel:
 
     def __call__(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Outputs and last state."""
+        ys, *last = self._run(neuron, xs, state, last=True)
+        return ys, type(state)(*last)
+
+    def outputs(self, neuron: Neuron, xs: Tensor, state: Any) -> Tensor:
+        """Outputs alone: no last state is written."""
+        return self._run(neuron, xs, state, last=False)[0]
+
+    def _run(self, neuron: Neuron, xs: Tensor, state: Any, *, last: bool) -> tuple[Tensor, ...]:
         accepted = self._local.accepted
         self._local.accepted = None
         if accepted is None or accepted[0]() is not neuron or accepted[1]() is not xs:
@@ -112,20 +120,20 @@ class CppKernel:
         tensors = [*learned, *(t for t in seen.tensors.values() if not t.requires_grad)]
         keeps = plan.keeps(wish().backward, len(xs))
         if torch.is_grad_enabled() and any(t.requires_grad for t in (xs, *state, *learned)):
-            call = _Call(neuron, seen, plan, layout, keeps, len(state))
-            ys, *last = _Fused.apply(call, xs, *state, *tensors)
-        else:
-            ys, last, _ = plan.forward(
-                xs.detach(), [s.detach() for s in state], [t.detach() for t in tensors], layout, None
-            )
-        return ys, type(state)(*last)
+            return _Fused.apply(_Call(neuron, seen, plan, layout, keeps, len(state), last), xs, *state, *tensors)
+        ys, after, _ = plan.forward(
+            xs.detach(), [s.detach() for s in state], [t.detach() for t in tensors], layout, None, last=last
+        )
+        return (ys, *after)
 
 
 class _Call:
     """What one call of a kernel remembers for its backward pass."""
 
-    def __init__(self, neuron: Neuron, seen: Identity, plan: Plan, layout: Layout, keeps: Keeps, fields: int) -> None:
-        self.neuron, self.plan, self.layout, self.fields = neuron, plan, layout, fields
+    def __init__(
+        self, neuron: Neuron, seen: Identity, plan: Plan, layout: Layout, keeps: Keeps, fields: int, last: bool
+    ) -> None:
+        self.neuron, self.plan, self.layout, self.fields, self.last = neuron, plan, layout, fields, last
         self.keeps: Keeps = keeps
         self.key = seen.key
         learned = [name for name, t in seen.tensors.items() if t.requires_grad]
@@ -138,7 +146,7 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: _Call, xs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         state, tensors = rest[: call.fields], rest[call.fields :]
-        ys, last, kept = call.plan.forward(xs, state, tensors, call.layout, call.keeps)
+        ys, last, kept = call.plan.forward(xs, state, tensors, call.layout, call.keeps, last=call.last)
         ctx.call = call
         ctx.set_materialize_grads(False)
         # what is kept by "save" makes the input superfluous, but a second derivative starts from it
@@ -170,7 +178,7 @@ class _Fused(torch.autograd.Function):
             kept,
             tensors,
             grad_ys,
-            grads[1:],
+            grads[1:] or (None,) * call.fields,
             call.layout,
             call.keeps,
             need_x=needs[0],
@@ -213,7 +221,7 @@ def _again(
         y, *fields = functional_call(module, given, (x, now), tie_weights=False)
         ys.append(y)
         now = tuple(fields)
-    outs = [torch.stack(ys), *now]
+    outs = [torch.stack(ys), *now][: len(grads)]
     pairs = [(o, g) for o, g in zip(outs, grads, strict=True) if g is not None and o.requires_grad]
     wanted = [v for v, need in zip(views, needs, strict=True) if need]
     found = iter(

@@ -151,23 +151,25 @@ class Plan:
         tensors: Sequence[Tensor],
         layout: Layout,
         keeps: Keeps | None,
+        *,
+        last: bool,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Outputs, last state, and what is kept for a backward pass; `None` says that there will be none."""
         row = self.row_of(layout)
         parameters = self.parameters(self.environment(tensors, self.early), layout, row) if tensors else {}
         ys = layout.empty(xs, len(xs))
-        last = [layout.empty(xs) for _ in state]
+        after = [layout.empty(xs) for _ in state] if last else []
         kept = self._room(xs, layout, keeps)
         slots = self.common(len(xs), xs, layout, row)
         slots["y"] = ys.data_ptr()
         alive = self._first(slots, state, layout)
-        for k, value in enumerate(last):
+        for k, value in enumerate(after):
             slots[f"last{k}"] = value.data_ptr()
         self._take_kept(slots, kept, keeps)
         slots.update((name, value.data_ptr()) for name, value in parameters.items())
         self._call("snn4_forward", kernel(keeps), 0, slots)
         del alive
-        return ys, last, kept
+        return ys, after, kept
 
     def _room(self, xs: Tensor, layout: Layout, keeps: Keeps | None) -> list[Tensor]:
         if keeps == "save":

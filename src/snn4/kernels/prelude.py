@@ -87,7 +87,8 @@ static inline void ahead(const void* row, i64 bytes) {
 }
 // copy a tile's row out
 template <class R> static inline void leave(R* d, const R* s, i64 bytes, bool fast) {
-  if (fast && aligned(d)) for (i64 i = 0; i < bytes; i += 64) stream_block(d + i / (i64)sizeof(R), s + i / (i64)sizeof(R));
+  const i64 line = 64 / (i64)sizeof(R), n = bytes / (i64)sizeof(R);
+  if (fast && aligned(d)) for (i64 i = 0; i < n; i += line) stream_block(d + i, s + i);
   else std::memcpy(d, s, (size_t)bytes);
 }
 static inline void fence() {
