@@ -20,12 +20,14 @@ from snn4.kernels.expression import atom, expression
 from snn4.kernels.graph import Arg, Number, Op, StepGraph
 from snn4.kernels.prelude import PRELUDE
 
-__all__ = ["TILE", "Mode", "backward_slots", "forward_slots", "print_cpp", "segment", "width"]
+__all__ = ["BLOCK", "TILE", "Mode", "backward_slots", "forward_slots", "print_cpp", "segment", "width"]
 
 Mode: TypeAlias = Literal["recompute", "save"]
 
 # elements of a tile
 TILE = 256
+# most tiles of a unit of work
+BLOCK = 8
 # up to so many steps, shorter tiles are faster
 FEW = 5
 # what is kept of a segment of a tile fits into the first cache
@@ -33,7 +35,7 @@ SEGMENT_BYTES = 32 << 10
 # how many rows before it is needed one is asked for
 AHEAD = 4
 
-_INTEGERS = frozenset(("T", "N", "P", "XS", "W", "K", "G", "stream", "threads", "numbers"))
+_INTEGERS = frozenset(("T", "N", "P", "XS", "W", "K", "B", "G", "stream", "threads", "numbers"))
 
 
 def width(steps: int, size: int) -> int:
@@ -66,7 +68,7 @@ def backward_slots(graph: StepGraph, mode: Mode) -> tuple[str, ...]:
     states = range(len(graph.states))
     kept = range(len(graph.saved()) if mode == "save" else 0)
     return (
-        *("T", "N", "P", "XS", "W", "K", "G", "stream", "threads", "numbers", "x", "gy", "gx", "partial", "sums"),
+        *("T", "N", "P", "XS", "W", "K", "B", "G", "stream", "threads", "numbers", "x", "gy", "gx", "partial", "sums"),
         *(f"first{k}" for k in states),
         *(f"step{k}" for k in states),
         *(f"glast{k}" for k in states),
@@ -319,15 +321,18 @@ class _Printer:
         )
 
     def backward_head(self, slots: Sequence[str], room: str) -> None:
-        """The function that hands out tiles and adds up their sums."""
+        """The function that hands out tiles and adds up their sums.
+
+        A unit of work is up to B neighbouring tiles in a group of periods, so that memory is read in longer runs.
+        """
         graph = self.graph
         scalar = [k for k, root in enumerate(graph.roots) if not root.per_neuron]
         wide = [k for k, root in enumerate(graph.roots) if root.per_neuron]
-        passed = "".join(f", r{k}_b" for k in range(len(graph.roots)))
+        passed = "".join(f", r{k}_b + (j - j0)" for k in range(len(graph.roots)))
         self.put('extern "C" int snn4_backward(const i64* a) {', "  const i64 j0 = 0; (void)j0;")
         self.opening(slots, (), ())
         self.put(
-            "  const i64 per = (P + W - 1) / W, periods = (N + P - 1) / P, S = (T + K - 1) / K; (void)S;",
+            "  const i64 U = B * W, per = (P + U - 1) / U, periods = (N + P - 1) / P, S = (T + K - 1) / K; (void)S;",
             f"  const i64 units = per * G, scalars = units * {len(scalar)}; (void)scalars;",
             "  const bool fast = stream && gx && N % LANES == 0 && P % LANES == 0 && aligned(gx);",
             "  int failed = 0;",
@@ -341,26 +346,28 @@ class _Printer:
             "  #pragma omp for schedule(static)",
             "  for (i64 u = 0; u < units; u++) {",
             "    if (!room) continue;",
-            "    const i64 j0 = (u % per) * W, group = u / per;",
+            "    const i64 j0 = (u % per) * U, j1 = std::min<i64>(j0 + U, P), group = u / per;",
         )
         for k in range(len(graph.roots)):
-            self.put(f"    alignas(64) double r{k}_b[TILE]; std::memset(r{k}_b, 0, sizeof(r{k}_b));")
+            self.put(
+                f"    alignas(64) double r{k}_b[BLOCK * TILE]; std::memset(r{k}_b, 0, sizeof(double) * (size_t)(j1 - j0));"
+            )
         self.put(
             "    const i64 p1 = (group + 1) * periods / G;",
-            "    for (i64 p = group * periods / G; p < p1; p++) {",
-            "      const i64 n0 = p * P + j0, len = std::min<i64>(std::min<i64>(W, P - j0), N - n0);",
+            "    for (i64 p = group * periods / G; p < p1; p++) for (i64 j = j0; j < j1; j += W) {",
+            "      const i64 n0 = p * P + j, len = std::min<i64>(std::min<i64>(W, P - j), N - n0);",
             "      if (len <= 0) continue;",
-            "      const i64 next = p + 1 < p1 ? n0 + P : n0 + len;",
-            f"      if (fast && len % LANES == 0) {{ backward_tile<true>(a, n0, j0, len, next, room{passed}); }}",
-            f"      else backward_tile<false>(a, n0, j0, len, next, room{passed});",
+            "      const i64 next = j + W < j1 || p + 1 == p1 ? n0 + len : (p + 1) * P + j0;",
+            f"      if (fast && len % LANES == 0) backward_tile<true>(a, n0, j, len, next, room{passed});",
+            f"      else backward_tile<false>(a, n0, j, len, next, room{passed});",
             "    }",
         )
         for place, k in enumerate(scalar):
-            self.put(f"    {{ double sum = 0; for (i64 i = 0; i < TILE; i++) sum += r{k}_b[i];")
+            self.put(f"    {{ double sum = 0; for (i64 i = 0; i < j1 - j0; i++) sum += r{k}_b[i];")
             self.put(f"      partial[{place} * units + u] = sum; }}")
         for place, k in enumerate(wide):
-            self.put(f"    {{ double* q = partial + scalars + (group * {len(wide)} + {place}) * P + j0;")
-            self.put(f"      std::memcpy(q, r{k}_b, sizeof(double) * (size_t)std::min<i64>(W, P - j0)); }}")
+            self.put(f"    std::memcpy(partial + scalars + (group * {len(wide)} + {place}) * P + j0, r{k}_b,")
+            self.put("                sizeof(double) * (size_t)(j1 - j0));")
         self.put("  }", "  fence();", "  std::free(room);", "  }", "  if (failed) return 1;")
         # always in the same order, however many threads have made the parts
         for place, _ in enumerate(scalar):
@@ -377,7 +384,12 @@ class _Printer:
 def print_cpp(graph: StepGraph, mode: Mode, real: Literal["float", "double"]) -> str:
     """The C++ of a step's kernels, forward and backward."""
     printer = _Printer(graph, mode)
-    printer.put(PRELUDE, f"typedef {real} real;", f"enum : i64 {{ TILE = {TILE}, LANES = 64 / sizeof(real) }};", "")
+    printer.put(
+        PRELUDE,
+        f"typedef {real} real;",
+        f"enum : i64 {{ TILE = {TILE}, BLOCK = {BLOCK}, LANES = 64 / sizeof(real) }};",
+        "",
+    )
     printer.forward()
     printer.put("")
     printer.backward()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -27,10 +28,15 @@ class Layout:
     order: tuple[int, ...]
     batch_first: bool
 
-    @property
+    @functools.cached_property
     def count(self) -> int:
         """Elements of one step."""
         return math.prod(self.shape)
+
+    @functools.cached_property
+    def in_order(self) -> bool:
+        """Whether the feature axes lie in memory as they are counted."""
+        return self.order == tuple(range(len(self.order)))
 
     def empty(self, like: Tensor, steps: int | None = None) -> Tensor:
         """Memory for one step, or a sequence of them."""
@@ -51,14 +57,20 @@ class Layout:
 
     def arranged_sequence(self, steps: Tensor) -> Tensor:
         """A sequence in this layout, its steps one behind the other: itself, or a copy."""
-        if (len(steps) == 1 or steps.stride(0) == self.count) and self.fits(steps[0]):
+        strides = steps.stride()
+        dense = len(steps) == 1 or strides[0] == self.count
+        if dense and (strides[1:] == self.strides or self.fits(steps[0])):
             return steps
         return self.empty(steps, len(steps)).copy_(steps)
 
 
 def layout_of(xs: Tensor) -> Layout | None:
     """The layout of each step of `xs` (T, B, *features), or None where a step has holes or overlaps."""
-    shape, strides = tuple(xs.shape[1:]), tuple(xs.stride()[1:])
+    return _layout(tuple(xs.shape[1:]), xs.stride()[1:])
+
+
+@functools.lru_cache(maxsize=1024)
+def _layout(shape: tuple[int, ...], strides: tuple[int, ...]) -> Layout | None:
     axes = sorted((d for d in range(len(shape)) if shape[d] > 1), key=lambda d: -strides[d])
     size = 1
     for d in reversed(axes):

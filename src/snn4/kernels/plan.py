@@ -8,7 +8,7 @@ import functools
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
@@ -57,16 +57,13 @@ class Plan:
         self.size = dtype.itemsize
         numbers = traced.graph.numbers or (0.0,)
         self.numbers = (ctypes.c_double * len(numbers))(*numbers)
+        self.numbers_at = ctypes.addressof(self.numbers)
         self.wide = any(p.per_neuron for p in self.graph.parameters)
         self.wide_roots = [k for k, root in enumerate(self.graph.roots) if root.per_neuron]
         self.scalar_roots = [k for k, root in enumerate(self.graph.roots) if not root.per_neuron]
         self.needs_rows = self.wide or bool(self.wide_roots)
         self.sources: dict[str, str] = {}
         self.libraries: dict[str, ctypes.CDLL] = {}
-        self.slots = {
-            mode: (cpp.forward_slots(self.graph, mode), cpp.backward_slots(self.graph, mode))
-            for mode in ("recompute", "save")
-        }
         forward = {a for op in self.graph.forward for a in op.args} | {self.graph.y, *self.graph.new_states}
         # a backward pass may need tensors of which the forward pass knows nothing
         self.early = _closure(traced.calls, [i for p, i in self._inputs() if p in forward])
@@ -108,8 +105,12 @@ class Plan:
         value = value.to(self.dtype)
         if value.ndim > len(features):
             value = value[0]
-        spread = value.expand(features).permute(layout.order).reshape(-1)
-        return spread.repeat(row // spread.numel()).contiguous()
+        if value.shape == features and layout.in_order:
+            spread = value.reshape(-1)
+        else:
+            spread = value.expand(features).permute(layout.order).reshape(-1)
+        times = row // spread.numel()
+        return spread.contiguous() if times == 1 else spread.repeat(times)
 
     def environment(self, tensors: Sequence[Tensor], calls: Sequence[HostCall]) -> dict[str, Tensor]:
         """The host's values from the neuron's tensors."""
@@ -117,30 +118,25 @@ class Plan:
         run_calls(calls, values)
         return values
 
-    def parameters(self, values: Mapping[str, Tensor], layout: Layout, row: int) -> dict[str, Tensor]:
+    def parameters(self, values: Mapping[str, Tensor], layout: Layout, row: int) -> list[Tensor | None]:
         """What the kernel reads beside input and state."""
-        found: dict[str, Tensor] = {}
+        found: list[Tensor | None] = []
         for p, source in zip(self.graph.parameters, self.traced.inputs, strict=True):
             value = values.get(source)
             if value is not None:
-                found[p.name] = self.rows(value, layout, row) if p.per_neuron else value.to(self.dtype).contiguous()
+                value = self.rows(value, layout, row) if p.per_neuron else value.to(self.dtype).contiguous()
+            found.append(value)
         return found
 
-    def common(self, steps: int, xs: Tensor | None, layout: Layout, row: int) -> dict[str, int]:
-        """Sizes and settings of a call."""
+    def _sizes(self, steps: int, stride: int, layout: Layout, row: int, *more: int) -> list[int]:
+        """The first slots of a call: sizes and settings."""
         elements = steps * layout.count
-        return {
-            "T": steps,
-            "N": layout.count,
-            "P": row,
-            "XS": layout.count if xs is None else xs.stride(0),
-            "W": cpp.width(steps, self.size),
-            "K": self.segment,
-            "stream": int(elements * self.size > _STREAM_BYTES),
-            "threads": torch.get_num_threads() if elements >= _SERIAL else 1,
-            "numbers": ctypes.addressof(self.numbers),
-            "x": 0 if xs is None else xs.data_ptr(),
-        }
+        return [
+            *(steps, layout.count, row, stride, cpp.width(steps, self.size), self.segment, *more),
+            elements * self.size > _STREAM_BYTES,
+            torch.get_num_threads() if elements >= _SERIAL else 1,
+            self.numbers_at,
+        ]
 
     # --------------------------------------------------------------------------------------------------- calls
 
@@ -155,20 +151,23 @@ class Plan:
         last: bool,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Outputs, last state, and what is kept for a backward pass; `None` says that there will be none."""
-        row = self.row_of(layout)
-        parameters = self.parameters(self.environment(tensors, self.early), layout, row) if tensors else {}
-        ys = layout.empty(xs, len(xs))
+        row, steps = self.row_of(layout), len(xs)
+        parameters = self.parameters(self.environment(tensors, self.early), layout, row) if tensors else []
+        ys = layout.empty(xs, steps)
         after = [layout.empty(xs) for _ in state] if last else []
         kept = self._room(xs, layout, keeps)
-        slots = self.common(len(xs), xs, layout, row)
-        slots["y"] = ys.data_ptr()
-        alive = self._first(slots, state, layout)
-        for k, value in enumerate(after):
-            slots[f"last{k}"] = value.data_ptr()
-        self._take_kept(slots, kept, keeps)
-        slots.update((name, value.data_ptr()) for name, value in parameters.items())
-        self._call("snn4_forward", kernel(keeps), 0, slots)
-        del alive
+        first, starts = _first(state, layout)
+        self._call(
+            "snn4_forward",
+            kernel(keeps),
+            (
+                *self._sizes(steps, xs.stride(0), layout, row),
+                *(xs.data_ptr(), ys.data_ptr(), *starts, *_addresses(after or [None] * len(state))),
+                *self._kept_slots(kept, keeps),
+                *_addresses(parameters),
+            ),
+        )
+        del first
         return ys, after, kept
 
     def _room(self, xs: Tensor, layout: Layout, keeps: Keeps | None) -> list[Tensor]:
@@ -178,19 +177,9 @@ class Plan:
             return [layout.empty(xs, (len(xs) - 1) // self.segment) for _ in self.graph.states]
         return []
 
-    def _take_kept(self, slots: dict[str, int], kept: Sequence[Tensor], keeps: Keeps | None) -> None:
-        name = "kept" if keeps == "save" else "mark"
-        slots.update((f"{name}{k}", value.data_ptr()) for k, value in enumerate(kept))
-
-    def _first(self, slots: dict[str, int], state: Sequence[Tensor], layout: Layout) -> list[Tensor]:
-        arranged: list[Tensor] = []
-        for k, value in enumerate(state):
-            # one number for all elements, as rest often is, needs no memory
-            same = not any(value.stride())
-            value = value if same else layout.arranged(value)
-            arranged.append(value)
-            slots[f"first{k}"], slots[f"step{k}"] = value.data_ptr(), int(not same)
-        return arranged
+    def _kept_slots(self, kept: Sequence[Tensor], keeps: Keeps | None) -> list[int]:
+        marks = [0] * len(self.graph.states)
+        return [*marks, *_addresses(kept)] if keeps == "save" else _addresses(kept) or marks
 
     def backward(
         self,
@@ -208,39 +197,36 @@ class Plan:
     ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
         """Gradients of the input, of the first state and of the neuron's tensors."""
         steps, row = len(grad_ys), self.row_of(layout)
-        values = self.environment(tensors, self.traced.calls)
-        parameters = self.parameters(values, layout, row) if tensors else {}
-        periods = -(-layout.count // row)
+        values = self.environment(tensors, self.traced.calls) if tensors else {}
+        parameters = self.parameters(values, layout, row) if tensors else []
+        tiles, periods = -(-row // cpp.width(steps, self.size)), -(-layout.count // row)
         # what is learned per neuron is summed in as few parts as keep all threads busy; the same for any number of them
-        chunks = -(-row // cpp.width(steps, self.size))
-        groups = min(periods, max(1, _UNITS // chunks)) if self.wide_roots else periods
-        units = chunks * groups
+        groups = min(periods, max(1, _UNITS // tiles)) if self.wide_roots else periods
+        block = min(cpp.BLOCK, max(1, tiles * groups // _UNITS))
+        units = -(-tiles // block) * groups
         scalars, wide = len(self.scalar_roots), len(self.wide_roots)
-        partial = torch.empty(max(1, scalars * units + wide * groups * row), dtype=torch.float64, device="cpu")
-        sums = torch.empty(max(1, scalars + wide * row), dtype=torch.float64, device="cpu")
+        sums = torch.empty(scalars * (units + 1) + wide * (groups + 1) * row, dtype=torch.float64, device="cpu")
         grad_ys = layout.arranged_sequence(grad_ys)
         grad_x = layout.empty(grad_ys, steps) if need_x else None
-        slots = self.common(steps, xs, layout, row)
-        slots.update(G=groups, gy=grad_ys.data_ptr(), gx=0 if grad_x is None else grad_x.data_ptr())
-        slots.update(partial=partial.data_ptr(), sums=sums.data_ptr())
-        alive = [*self._first(slots, state, layout), *parameters.values()] if state else []
-        grad_first: list[Tensor | None] = []
-        for k, grad in enumerate(grad_last):
-            arranged = None if grad is None else layout.arranged(grad)
-            first = layout.empty(grad_ys) if need_state else None
-            alive += [t for t in (arranged,) if t is not None]
-            grad_first.append(first)
-            slots[f"glast{k}"] = 0 if arranged is None else arranged.data_ptr()
-            slots[f"gfirst{k}"] = 0 if first is None else first.data_ptr()
-        self._take_kept(slots, kept, keeps)
-        slots.update((name, value.data_ptr()) for name, value in parameters.items())
-        self._call("snn4_backward", kernel(keeps), 1, slots)
-        del alive
+        first, starts = _first(state, layout)
+        last = [None if grad is None else layout.arranged(grad) for grad in grad_last]
+        grad_first = [layout.empty(grad_ys) if need_state else None for _ in state]
+        self._call(
+            "snn4_backward",
+            kernel(keeps),
+            (
+                *self._sizes(steps, layout.count if xs is None else xs.stride(0), layout, row, block, groups),
+                *_addresses((xs, grad_ys, grad_x)),
+                *(sums.data_ptr() + 8 * (scalars + wide * row), sums.data_ptr()),
+                *(*starts, *_addresses(last), *_addresses(grad_first), *self._kept_slots(kept, keeps)),
+                *_addresses(parameters),
+            ),
+        )
+        del first, last
         return grad_x, grad_first, self._gradients(values, sums, layout, row)
 
-    def _call(self, name: str, mode: cpp.Mode, which: int, slots: Mapping[str, int]) -> None:
-        order = self.slots[mode][which]
-        array = (ctypes.c_int64 * len(order))(*[slots.get(slot, 0) for slot in order])
+    def _call(self, name: str, mode: cpp.Mode, slots: tuple[int, ...]) -> None:
+        array = (ctypes.c_int64 * len(slots))(*slots)
         if self.library(mode)[name](array):
             raise MemoryError(f"the {self.label} kernel found no room for the states of a tile")
 
@@ -266,6 +252,22 @@ class Plan:
             values[about.name] = total.reshape(about.shape)
         run_calls(self.traced.tail, values)
         return [None if name is None else values[name] for name in self.traced.gradients]
+
+
+def _addresses(tensors: Iterable[Tensor | None]) -> list[int]:
+    return [0 if t is None else t.data_ptr() for t in tensors]
+
+
+def _first(state: Sequence[Tensor], layout: Layout) -> tuple[list[Tensor], list[int]]:
+    """The first state where a kernel can read it; addresses, and whether each has a value per element."""
+    arranged: list[Tensor] = []
+    own: list[int] = []
+    for value in state:
+        # one number for all elements, as rest often is, needs no memory
+        same = not any(value.stride())
+        arranged.append(value if same else layout.arranged(value))
+        own.append(not same)
+    return arranged, [*_addresses(arranged), *own]
 
 
 def kernel(keeps: str | None) -> cpp.Mode:
