@@ -182,6 +182,10 @@ def measure(entries: dict[str, Layer], x: Tensor, grad: Tensor, repeats: int) ->
     # what all entries meet alike: no garbage, nothing of theirs in the cache, and threads that are awake, as in a network
     other = torch.zeros(16 << 20)
 
+    # a full collection leaves the second core asleep and both caches cold
+    gc.collect()
+    gc.freeze()
+
     def settle() -> None:
         gc.collect()
         other.add_(1.0)

@@ -350,7 +350,8 @@ class _Printer:
         )
         for k in range(len(graph.roots)):
             self.put(
-                f"    alignas(64) double r{k}_b[BLOCK * TILE]; std::memset(r{k}_b, 0, sizeof(double) * (size_t)(j1 - j0));"
+                f"    alignas(64) double r{k}_b[BLOCK * TILE];",
+                f"    std::memset(r{k}_b, 0, sizeof(double) * (size_t)(j1 - j0));",
             )
         self.put(
             "    const i64 p1 = (group + 1) * periods / G;",

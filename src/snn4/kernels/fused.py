@@ -16,7 +16,7 @@ from snn4.kernels import torch_facts
 from snn4.kernels.choice import wish
 from snn4.kernels.identity import Identity, identity
 from snn4.kernels.layout import Layout, layout_of
-from snn4.kernels.plan import Plan, kernel, plan_for
+from snn4.kernels.plan import Plan, Prepared, kernel, plan_for
 from snn4.kernels.split import Refused
 
 if TYPE_CHECKING:
@@ -82,13 +82,17 @@ class CppKernel:
             seen = identity(neuron)
         except Refused as reason:
             return str(reason)
-        if any(t.device != xs.device for t in seen.tensors.values()):
-            return "a parameter on another device than the input"
-        if any(type(t) not in (Tensor, torch.nn.Parameter) for t in seen.tensors.values()):
-            return "a parameter that is a tensor subclass"
-        plan = plan_for(neuron, seen, xs.shape[2:], xs.dtype, kernel(backward))
-        if isinstance(plan, str):
-            return plan
+        note = (xs.shape[2:], xs.dtype, kernel(backward))
+        plan = seen.notes.get(note)
+        if plan is None:
+            if any(t.device != xs.device for t in seen.tensors.values()):
+                return "a parameter on another device than the input"
+            if any(type(t) not in (Tensor, torch.nn.Parameter) for t in seen.tensors.values()):
+                return "a parameter that is a tensor subclass"
+            plan = plan_for(neuron, seen, *note)
+            if isinstance(plan, str):
+                return plan
+            seen.notes[note] = plan
         self._local.accepted = (weakref.ref(neuron), weakref.ref(xs), seen, plan)
         return None
 
@@ -121,7 +125,7 @@ class CppKernel:
         keeps = plan.keeps(wish().backward, len(xs))
         if torch.is_grad_enabled() and any(t.requires_grad for t in (xs, *state, *learned)):
             return _Fused.apply(_Call(neuron, seen, plan, layout, keeps, len(state), last), xs, *state, *tensors)
-        ys, after, _ = plan.forward(
+        ys, after, _, _ = plan.forward(
             xs.detach(), [s.detach() for s in state], [t.detach() for t in tensors], layout, None, last=last
         )
         return (ys, *after)
@@ -135,6 +139,7 @@ class _Call:
     ) -> None:
         self.neuron, self.plan, self.layout, self.fields, self.last = neuron, plan, layout, fields, last
         self.keeps: Keeps = keeps
+        self.ready = Prepared({}, {})
         self.key = seen.key
         learned = [name for name, t in seen.tensors.items() if t.requires_grad]
         self.names = [*learned, *(name for name in seen.tensors if name not in learned)]
@@ -146,7 +151,7 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: _Call, xs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         state, tensors = rest[: call.fields], rest[call.fields :]
-        ys, last, kept = call.plan.forward(xs, state, tensors, call.layout, call.keeps, last=call.last)
+        ys, last, kept, call.ready = call.plan.forward(xs, state, tensors, call.layout, call.keeps, last=call.last)
         ctx.call = call
         ctx.set_materialize_grads(False)
         # what is kept by "save" makes the input superfluous, but a second derivative starts from it
@@ -176,7 +181,7 @@ class _Fused(torch.autograd.Function):
             xs,
             state,
             kept,
-            tensors,
+            call.ready,
             grad_ys,
             grads[1:] or (None,) * call.fields,
             call.layout,

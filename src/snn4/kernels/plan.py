@@ -9,7 +9,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -41,6 +41,13 @@ _UNITS = 64
 _PLANS = 1024
 
 
+class Prepared(NamedTuple):
+    """What the host has made of a neuron's tensors: values by name, and as a kernel reads them."""
+
+    values: dict[str, Tensor]
+    rows: dict[str, Tensor]
+
+
 class Plan:
     """The kernels of one neuron's step for one shape of features and one dtype.
 
@@ -66,10 +73,10 @@ class Plan:
         self.libraries: dict[str, ctypes.CDLL] = {}
         forward = {a for op in self.graph.forward for a in op.args} | {self.graph.y, *self.graph.new_states}
         # a backward pass may need tensors of which the forward pass knows nothing
-        self.early = _closure(traced.calls, [i for p, i in self._inputs() if p in forward])
-
-    def _inputs(self) -> list[tuple[str, str]]:
-        return [(p.name, i) for p, i in zip(self.graph.parameters, self.traced.inputs, strict=True)]
+        named = zip(self.graph.parameters, traced.inputs, strict=True)
+        self.early = _closure(traced.calls, [i for p, i in named if p.name in forward])
+        done = {call.out for call in self.early}
+        self.late = [call for call in traced.calls if call.out not in done]
 
     def library(self, mode: cpp.Mode) -> ctypes.CDLL:
         """The compiled kernels."""
@@ -112,21 +119,15 @@ class Plan:
         times = row // spread.numel()
         return spread.contiguous() if times == 1 else spread.repeat(times)
 
-    def environment(self, tensors: Sequence[Tensor], calls: Sequence[HostCall]) -> dict[str, Tensor]:
-        """The host's values from the neuron's tensors."""
-        values = {host_name(k): t for k, t in enumerate(tensors)}
+    def prepared(self, ready: Prepared, calls: Sequence[HostCall], layout: Layout, row: int) -> Prepared:
+        """The host's values after `calls`, and those of them that a kernel reads as it reads them."""
+        values, rows = ready
         run_calls(calls, values)
-        return values
-
-    def parameters(self, values: Mapping[str, Tensor], layout: Layout, row: int) -> list[Tensor | None]:
-        """What the kernel reads beside input and state."""
-        found: list[Tensor | None] = []
         for p, source in zip(self.graph.parameters, self.traced.inputs, strict=True):
             value = values.get(source)
-            if value is not None:
-                value = self.rows(value, layout, row) if p.per_neuron else value.to(self.dtype).contiguous()
-            found.append(value)
-        return found
+            if value is not None and source not in rows:
+                rows[source] = self.rows(value, layout, row) if p.per_neuron else value.to(self.dtype).contiguous()
+        return ready
 
     def _sizes(self, steps: int, stride: int, layout: Layout, row: int, *more: int) -> list[int]:
         """The first slots of a call: sizes and settings."""
@@ -149,10 +150,10 @@ class Plan:
         keeps: Keeps | None,
         *,
         last: bool,
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], Prepared]:
         """Outputs, last state, and what is kept for a backward pass; `None` says that there will be none."""
         row, steps = self.row_of(layout), len(xs)
-        parameters = self.parameters(self.environment(tensors, self.early), layout, row) if tensors else []
+        ready = self.prepared(Prepared({host_name(k): t for k, t in enumerate(tensors)}, {}), self.early, layout, row)
         ys = layout.empty(xs, steps)
         after = [layout.empty(xs) for _ in state] if last else []
         kept = self._room(xs, layout, keeps)
@@ -164,11 +165,11 @@ class Plan:
                 *self._sizes(steps, xs.stride(0), layout, row),
                 *(xs.data_ptr(), ys.data_ptr(), *starts, *_addresses(after or [None] * len(state))),
                 *self._kept_slots(kept, keeps),
-                *_addresses(parameters),
+                *_addresses(map(ready.rows.get, self.traced.inputs)),
             ),
         )
         del first
-        return ys, after, kept
+        return ys, after, kept, ready
 
     def _room(self, xs: Tensor, layout: Layout, keeps: Keeps | None) -> list[Tensor]:
         if keeps == "save":
@@ -186,7 +187,7 @@ class Plan:
         xs: Tensor | None,
         state: Sequence[Tensor],
         kept: Sequence[Tensor],
-        tensors: Sequence[Tensor],
+        ready: Prepared,
         grad_ys: Tensor,
         grad_last: Sequence[Tensor | None],
         layout: Layout,
@@ -197,8 +198,8 @@ class Plan:
     ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
         """Gradients of the input, of the first state and of the neuron's tensors."""
         steps, row = len(grad_ys), self.row_of(layout)
-        values = self.environment(tensors, self.traced.calls) if tensors else {}
-        parameters = self.parameters(values, layout, row) if tensors else []
+        # a copy: the graph may be gone through again
+        ready = self.prepared(Prepared(dict(ready.values), dict(ready.rows)), self.late, layout, row)
         tiles, periods = -(-row // cpp.width(steps, self.size)), -(-layout.count // row)
         # what is learned per neuron is summed in as few parts as keep all threads busy; the same for any number of them
         groups = min(periods, max(1, _UNITS // tiles)) if self.wide_roots else periods
@@ -219,11 +220,11 @@ class Plan:
                 *_addresses((xs, grad_ys, grad_x)),
                 *(sums.data_ptr() + 8 * (scalars + wide * row), sums.data_ptr()),
                 *(*starts, *_addresses(last), *_addresses(grad_first), *self._kept_slots(kept, keeps)),
-                *_addresses(parameters),
+                *_addresses(map(ready.rows.get, self.traced.inputs)),
             ),
         )
         del first, last
-        return grad_x, grad_first, self._gradients(values, sums, layout, row)
+        return grad_x, grad_first, self._gradients(ready.values, sums, layout, row)
 
     def _call(self, name: str, mode: cpp.Mode, slots: tuple[int, ...]) -> None:
         array = (ctypes.c_int64 * len(slots))(*slots)
@@ -279,16 +280,19 @@ def run_calls(calls: Sequence[HostCall], values: dict[str, Tensor]) -> None:
     """Run torch operations on the host, adding their values."""
 
     def seen(arg: Any) -> Any:
-        if isinstance(arg, Ref):
+        kind = type(arg)
+        if kind is Ref:
             return values[arg.name]
-        if isinstance(arg, (list, tuple)):
-            return [seen(a) for a in arg]  # pyright: ignore[reportUnknownVariableType]
+        if kind is list or kind is tuple:
+            return [seen(a) for a in arg]
         return arg
 
     for call in calls:
-        values[call.out] = call.function(
-            *(seen(a) for a in call.args), **{name: seen(v) for name, v in call.kwargs.items()}
-        )
+        args = [seen(a) for a in call.args]
+        if call.kwargs:
+            values[call.out] = call.function(*args, **{name: seen(v) for name, v in call.kwargs.items()})
+        else:
+            values[call.out] = call.function(*args)
 
 
 def _closure(calls: Sequence[HostCall], names: Sequence[str]) -> list[HostCall]:

@@ -83,7 +83,8 @@ class Neuron(Stateful):
         kernel, _ = registry.choose(self, xs, rest)
         if kernel is None:
             return reference_loop(self, xs, self.initial(xs[0]))[0]
-        return kernel.outputs(self, xs, rest) if isinstance(kernel, registry.Short) else kernel(self, xs, rest)[0]
+        alone = getattr(kernel, "outputs", None)
+        return kernel(self, xs, rest)[0] if alone is None else alone(self, xs, rest)
 
     def transfer(self, mean_x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """The output rate, in spikes a step, that a constant input settles to. Shape: any, kept.

@@ -13,7 +13,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from snn4.through_time.neuron import Neuron
 
-__all__ = ["Kernel", "Short", "choose", "register", "registered", "unregister"]
+__all__ = ["Kernel", "choose", "register", "registered", "unregister"]
 
 
 @runtime_checkable
@@ -30,16 +30,7 @@ class Kernel(Protocol):
         ...
 
     def __call__(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Outputs and last state."""
-        ...
-
-
-@runtime_checkable
-class Short(Protocol):
-    """What a kernel offers besides, if it can leave the last state out."""
-
-    def outputs(self, neuron: Neuron, xs: Tensor, state: Any) -> Tensor:
-        """Outputs alone."""
+        """Outputs and last state. One that also has `outputs`, with the same arguments, can leave the state out."""
         ...
 
 
