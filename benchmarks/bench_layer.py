@@ -180,7 +180,7 @@ def measure(entries: dict[str, Layer], x: Tensor, grad: Tensor, repeats: int) ->
     size = ctypes.c_size_t(count)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ("floor", *entries)}
     # what all entries meet alike: no garbage, nothing of theirs in the cache, and threads that are awake, as in a network
-    other = torch.zeros(16 << 20)
+    other = torch.zeros(64 << 20)
 
     # a full collection leaves the second core asleep and both caches cold
     gc.collect()
@@ -191,16 +191,19 @@ def measure(entries: dict[str, Layer], x: Tensor, grad: Tensor, repeats: int) ->
         other.add_(1.0)
 
     for turn in range(repeats + 1):
-        settle()
-        began = time.perf_counter()
-        library.copy(a, b, size, threads)
-        middle = time.perf_counter()
-        library.add(a, b, c, size, threads)
-        taken = {"floor": (middle - began, time.perf_counter() - middle)}
-        for name, layer in entries.items():
+        taken: dict[str, tuple[float, float]] = {}
+        # each round begins with another entry
+        names = list(times)
+        for name in (*names[turn % len(names) :], *names[: turn % len(names)]):
             settle()
             began = time.perf_counter()
-            spikes = layer(x)
+            if name == "floor":
+                library.copy(a, b, size, threads)
+                middle = time.perf_counter()
+                library.add(a, b, c, size, threads)
+                taken[name] = (middle - began, time.perf_counter() - middle)
+                continue
+            spikes = entries[name](x)
             middle = time.perf_counter()
             spikes.backward(grad)
             taken[name] = (middle - began, time.perf_counter() - middle)
