@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from snn4.kernels import blocks
+
 __all__ = ["Layout", "layout_of"]
 
 
@@ -40,10 +42,12 @@ class Layout:
 
     def empty(self, like: Tensor, steps: int | None = None) -> Tensor:
         """Memory for one step, or a sequence of them."""
-        if steps is None:
-            return torch.empty_strided(self.shape, self.strides, dtype=like.dtype, device=like.device)
-        strides = (self.count, *self.strides)
-        return torch.empty_strided((steps, *self.shape), strides, dtype=like.dtype, device=like.device)
+        shape, strides = (
+            (self.shape, self.strides) if steps is None else ((steps, *self.shape), (self.count, *self.strides))
+        )
+        if like.device.type == "cpu":
+            return blocks.empty(shape, strides, like.dtype)
+        return torch.empty_strided(shape, strides, dtype=like.dtype, device=like.device)
 
     def fits(self, step: Tensor) -> bool:
         """Whether one step lies in memory just so."""
