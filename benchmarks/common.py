@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def conditions() -> dict[str, Any]:
 
 
 def turns(names: Iterable[str], rounds: int) -> Iterable[tuple[bool, str]]:
-    """Whose turn it is, round by round, each round beginning with another; the first round does not count.
+    """Whose turn it is, round by round, in another order each time; the first round does not count.
 
     Before each turn there is no garbage, the caches hold nothing of anybody's, and all threads are awake.
     """
@@ -69,8 +70,9 @@ def turns(names: Iterable[str], rounds: int) -> Iterable[tuple[bool, str]]:
     gc.collect()
     gc.freeze()
     for number in range(rounds + 1):
-        start = number % len(order)
-        for name in (*order[start:], *order[:start]):
+        # an entry whose neighbour is always the same meets what that one has left in the caches
+        random.Random(number).shuffle(order)
+        for name in order:
             gc.collect()
             other.add_(1.0)
             yield number > 0, name
