@@ -25,6 +25,7 @@ from snn4.kernels import keep_memory, use
 from snn4.neurons import LIF
 
 Activation = Callable[[], nn.Module]
+Pair = tuple[Callable[[], float], Callable[[], Tensor]]
 SETTINGS = {"mlp": (25, 128, (784,)), "conv": (4, 64, (1, 28, 28)), "resnet": (4, 32, (3, 32, 32))}
 
 
@@ -61,7 +62,7 @@ class Block(nn.Module):
 
 def build(which: str, activation: Activation) -> nn.Sequential:
     """One of the three networks, over (T B, ...)."""
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # noqa: TID251  (layers of torch draw their weights from it)
     if which == "mlp":
         return nn.Sequential(nn.Linear(784, 400), activation(), nn.Linear(400, 10), activation())
     layers: list[nn.Module] = []
@@ -77,9 +78,7 @@ def build(which: str, activation: Activation) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
 
 
-def trainer(
-    which: str, activation: Activation, steps: int, *, autocast: bool, channels_last: bool
-) -> tuple[Callable[[], float], Callable[[], Tensor]]:
+def trainer(which: str, activation: Activation, steps: int, *, autocast: bool, channels_last: bool) -> Pair:
     """One training step of a network, and its forward pass alone."""
     _, batch, shape = SETTINGS[which]
     draw = torch.Generator().manual_seed(1)

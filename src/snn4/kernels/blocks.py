@@ -26,7 +26,7 @@ from snn4.kernels import build
 __all__ = ["empty", "pool"]
 
 # smaller ones are served well by the C library
-_SMALLEST = 2 << 20
+_SMALLEST = 128 << 10
 _DEFAULT_MIB = 1024
 
 # the structures are those of DLPack, the format in which array libraries hand memory to each other
@@ -58,13 +58,14 @@ static void unlock() { door().unlock(); }
 static const int registered = pthread_atfork(lock, unlock, unlock);
 
 static char* fresh(i64 bytes) {
-  char* all = (char*)mmap(nullptr, (size_t)(bytes + HUGE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const i64 page = bytes >= HUGE ? HUGE : 4096;
+  char* all = (char*)mmap(nullptr, (size_t)(bytes + page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (all == MAP_FAILED) return nullptr;
-  char* data = (char*)(((uintptr_t)all + (uintptr_t)HUGE - 1) / (uintptr_t)HUGE * (uintptr_t)HUGE);
+  char* data = (char*)(((uintptr_t)all + (uintptr_t)page - 1) / (uintptr_t)page * (uintptr_t)page);
   if (data > all) munmap(all, (size_t)(data - all));
-  munmap(data + bytes, (size_t)(all + HUGE - data));
+  munmap(data + bytes, (size_t)(all + page - data));
 #ifdef MADV_HUGEPAGE
-  madvise(data, (size_t)bytes, MADV_HUGEPAGE);
+  if (page == HUGE) madvise(data, (size_t)bytes, MADV_HUGEPAGE);
 #endif
   return data;
 }
@@ -89,7 +90,7 @@ static void give(DLManagedTensor* m) {
 }
 extern "C" void* take(i64 bytes, i64 bits, i64 ndim, const i64* shape_and_strides) {
   // in steps of an eighth, so that a little larger or smaller batch finds the same blocks
-  i64 step = HUGE;
+  i64 step = bytes >= HUGE ? HUGE : 16 << 10;
   while (step * 16 < bytes) step *= 2;
   const i64 wanted = (bytes + step - 1) / step * step;
   Block block = {nullptr, wanted};
