@@ -16,7 +16,7 @@ CONSTRAINTS := $(VENV)/constraints.txt
 SOURCES := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format docs clean
+.PHONY: help demo test test-slow check format docs bench clean
 
 help:
 	@echo 'make demo        install, then: snn4 run digits (train, compare with the ANN, write the report)'
@@ -25,6 +25,7 @@ help:
 	@echo 'make check       style, types, floors, forbidden calls'
 	@echo 'make format      put the code in the form that check asks for'
 	@echo 'make docs        the documentation, in English and Japanese, to docs/_build'
+	@echo 'make bench       the benchmarks, on an otherwise idle machine: some minutes; results in benchmarks/results'
 	@echo 'make clean       remove .venv and everything that was built'
 	@echo
 	@echo 'PYTHON=...       the Python to use (now: $(PYTHON))'
@@ -72,6 +73,16 @@ format: $(VENV)/.extra-dev
 docs: $(VENV)/.extra-cli $(VENV)/.extra-docs
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 	@echo 'Open docs/_build/html/index.html'
+
+bench: $(VENV)/.extra-cli
+	$(BIN)/python benchmarks/bench_layer.py
+	$(BIN)/python benchmarks/bench_layer.py --keep-memory
+	$(BIN)/python benchmarks/bench_layer.py --keep-memory --ours-only --shapes large
+	$(BIN)/python benchmarks/bench_linear.py --sizes 512,1024
+	for net in mlp conv resnet; do \
+	  $(BIN)/python benchmarks/bench_steps.py $$net && $(BIN)/python benchmarks/bench_steps.py $$net --autocast; done
+	$(BIN)/python benchmarks/bench_latency.py
+	$(BIN)/python benchmarks/table.py
 
 clean:
 	rm -rf $(VENV) dist build docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

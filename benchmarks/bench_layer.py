@@ -14,23 +14,16 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import gc
-import importlib.metadata
-import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from common import peers, turns, write
 from torch import Tensor
 
-import snn4
 from snn4.core.states import state
 from snn4.kernels import build, keep_memory, use
 from snn4.neurons import LIF
@@ -38,6 +31,8 @@ from snn4.surrogates import ATan
 from snn4.through_time import Neuron
 
 SHAPES = "4x64x64x32x32,16x16x16384,100x16x4096,500x16x512"
+# as many elements as in the first: beyond the caches at every T
+LARGE = "4x64x64x32x32,16x64x16384,100x40x4096,500x64x512"
 Layer = Callable[[Tensor], Tensor]
 
 STREAM = r"""
@@ -116,46 +111,6 @@ def ours(neuron: Neuron, implementation: str, **how: Any) -> Layer:
     return call
 
 
-def peers() -> dict[str, Layer]:
-    """LIF layers of other packages, where they are installed."""
-    found: dict[str, Layer] = {}
-    if installed("snntorch"):
-        import snntorch
-
-        leaky = snntorch.Leaky(beta=0.9)
-
-        def run_snntorch(x: Tensor) -> Tensor:
-            memory, out = leaky.reset_mem(), []
-            for step in x.unbind(0):
-                spikes, memory = leaky(step, memory)
-                out.append(spikes)
-            return torch.stack(out)
-
-        found[f"snntorch {installed('snntorch')} Leaky"] = run_snntorch
-    if installed("spikingjelly"):
-        from spikingjelly.activation_based import functional, neuron, surrogate
-
-        for kind, reset in (("hard", 0.0), ("soft", None)):
-            node = neuron.LIFNode(
-                tau=10.0, decay_input=False, surrogate_function=surrogate.ATan(), step_mode="m", v_reset=reset
-            )
-
-            def run_spikingjelly(x: Tensor, node: Any = node) -> Tensor:
-                functional.reset_net(node)
-                return node(x)
-
-            found[f"spikingjelly {installed('spikingjelly')} LIFNode {kind} reset"] = run_spikingjelly
-    return found
-
-
-def installed(name: str) -> str:
-    """The version of a package, or nothing."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
 def agree(layer: Layer, reference: Layer, x: Tensor, grad: Tensor) -> str:
     """How a layer differs from the reference loop, or nothing."""
     found = []
@@ -179,52 +134,23 @@ def measure(entries: dict[str, Layer], x: Tensor, grad: Tensor, repeats: int) ->
     a, b, c = (ctypes.c_void_p(t.data_ptr()) for t in buffers)
     size = ctypes.c_size_t(count)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in ("floor", *entries)}
-    for turn in range(repeats + 1):
+    for counts, name in turns(times, repeats):
         began = time.perf_counter()
-        library.copy(a, b, size, threads)
-        middle = time.perf_counter()
-        library.add(a, b, c, size, threads)
-        taken = {"floor": (middle - began, time.perf_counter() - middle)}
-        for name, layer in entries.items():
-            gc.collect()
-            began = time.perf_counter()
-            spikes = layer(x)
+        if name == "floor":
+            library.copy(a, b, size, threads)
+            middle = time.perf_counter()
+            library.add(a, b, c, size, threads)
+            pair = (middle - began, time.perf_counter() - middle)
+        else:
+            spikes = entries[name](x)
             middle = time.perf_counter()
             spikes.backward(grad)
-            taken[name] = (middle - began, time.perf_counter() - middle)
+            pair = (middle - began, time.perf_counter() - middle)
             x.grad = None
             del spikes
-        if turn:
-            for name, pair in taken.items():
-                times[name].append(pair)
+        if counts:
+            times[name].append(pair)
     return times
-
-
-def conditions() -> dict[str, Any]:
-    """The machine and the software."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    ).stdout.strip()
-    cpu = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    compiler = build.find_compiler()
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load_at_start": os.getloadavg(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "compiler": compiler.stamp if compiler else None,
-        "snn4": snn4.__version__,
-        "commit": commit,
-    }
 
 
 def entries_for(features: tuple[int, ...], *, slow: bool) -> tuple[dict[str, Layer], dict[str, tuple[Layer, Layer]]]:
@@ -248,22 +174,21 @@ def entries_for(features: tuple[int, ...], *, slow: bool) -> tuple[dict[str, Lay
     }
     if slow:
         entries["snn4 LIF, reference loop"] = loop
-        entries.update(peers())
+        entries.update({name: make() for name, make in peers(10.0).items()})
     return entries, checks
 
 
 def main() -> None:
     """Check, measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shapes", default=SHAPES, help="TxBxfeatures, separated by commas")
+    parser.add_argument("--shapes", default=SHAPES, help="TxBxfeatures, separated by commas, or 'large'")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--keep-memory", action="store_true", help="glibc keeps freed memory, for everybody")
     parser.add_argument("--ours-only", action="store_true", help="neither the loop nor peers, whose caches disturb")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "layer.json")
+    parser.add_argument("--out", default="layer", help="name of the file of results")
     options = parser.parse_args()
-    result: dict[str, Any] = {"conditions": conditions(), "repeats": options.repeats, "shapes": {}}
-    result["keep_memory"] = keep_memory() if options.keep_memory else False
-    for text in options.shapes.split(","):
+    kept = keep_memory() if options.keep_memory else False
+    for text in (LARGE if options.shapes == "large" else options.shapes).split(","):
         shape = tuple(int(n) for n in text.split("x"))
         draw = torch.Generator().manual_seed(0)
         entries, checks = entries_for(shape[2:], slow=not options.ours_only)
@@ -287,7 +212,8 @@ def main() -> None:
                 "times_ours": round(total / base, 2),
                 "share_of_limit": round(statistics.median(sum(p) for p in times["floor"]) / total, 3),
             }
-        result["shapes"][text] = rows
+        setting = (", memory kept" if kept else "") + (", ours alone" if options.ours_only else "")
+        write(options.out, f"{text}{setting}", {"repeats": options.repeats, "keep_memory": kept, "rows": rows})
         sys.stdout.write(f"\n{text}, {x.numel() / 1e6:.1f} million elements\n")
         for name, row in rows.items():
             sys.stdout.write(
@@ -295,9 +221,6 @@ def main() -> None:
                 f"{row['times_ours']:>7.2f} x ours {100 * row['share_of_limit']:>6.0f} % of the limit\n"
             )
         sys.stdout.flush()
-    result["load_at_end"] = os.getloadavg()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

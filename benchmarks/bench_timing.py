@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_layer import conditions
+from common import conditions
 from torch import Tensor
 from torch.nn import functional as F
 

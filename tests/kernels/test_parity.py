@@ -51,7 +51,7 @@ def test_bits(make):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("mode", ["recompute", "save"])
+@pytest.mark.parametrize("mode", ["recompute", "checkpoint", "save"])
 def test_bits_in_every_mode_and_dtype(dtype, mode):
     neuron = LIF(v_reset=0.0, surrogate=FastSigmoid())
     for steps, count in ((1, 1), (7, 1025), (63, 33)):
@@ -62,7 +62,7 @@ def test_bits_in_every_mode_and_dtype(dtype, mode):
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [*EXACT.values(), *SLOW_EXACT.values()], ids=[*EXACT, *SLOW_EXACT])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("mode", ["recompute", "save"])
+@pytest.mark.parametrize("mode", ["recompute", "checkpoint", "save"])
 def test_bits_of_every_member_in_every_mode_and_dtype(make, dtype, mode):
     neuron = make()
     for steps, count in ((1, 1), (7, 1025), (63, 33), (500, 3)):
@@ -110,7 +110,7 @@ def test_parameters_of_every_shape(channels_last, learned):
                 assert relative(grad, exact.grads[name]) < 1e-5, name
 
 
-@pytest.mark.parametrize("mode", ["recompute", "save"])
+@pytest.mark.parametrize("mode", ["recompute", "checkpoint", "save"])
 def test_a_users_neuron_with_learned_parameters(mode):
     neuron = Dendrite()
     xs, first = inputs(neuron, (33, 5, 5, 4, 4), scale=0.3)
@@ -230,18 +230,19 @@ def test_what_needs_no_gradient_gets_none():
         assert torch.equal(neuron(xs), neuron(xs.clone()))
 
 
-def test_long_sequences_go_segment_by_segment(monkeypatch):
-    from snn4.kernels import plan
+@pytest.mark.parametrize("mode", ["recompute", "checkpoint", "save"])
+def test_long_sequences_go_segment_by_segment(monkeypatch, mode):
+    from snn4.kernels.plan import Plan
 
     neuron = CubaLIF(tau=3.0, tau_syn=2.0, surrogate=Rectangle())
     xs, first = inputs(neuron, (29, 3, 5))
-    whole = run(neuron, xs, first, "c++")
+    whole = run(neuron, xs, first, "reference")
     for steps in (1, 2, 7, 28, 29, 30):
-        monkeypatch.setattr(plan, "_HISTORY_BYTES", steps * 256 * 4 * 2)
-        assert_same_bits(run(neuron, xs, first, "c++"), whole)
+        monkeypatch.setattr(Plan, "segment", property(lambda plan, steps=steps: steps), raising=False)
+        assert_same_bits(run(neuron, xs, first, "c++", backward=mode), whole)
 
 
-@pytest.mark.parametrize("mode", ["recompute", "save"])
+@pytest.mark.parametrize("mode", ["recompute", "checkpoint", "save"])
 def test_streaming_stores_and_threads_change_no_bit(monkeypatch, mode):
     from snn4.kernels import plan
 

@@ -6,6 +6,7 @@ reference loop, and `snn4.explain` says why; `with snn4.kernels.use("reference")
 
 from __future__ import annotations
 
+from snn4.kernels.blocks import pool
 from snn4.kernels.build import BuildError
 from snn4.kernels.choice import use
 from snn4.kernels.fused import CPP, CppKernel
@@ -16,4 +17,4 @@ from snn4.through_time import registry
 if CPP not in registry.registered():
     registry.register(CPP)
 
-__all__ = ["BuildError", "CppKernel", "keep_memory", "use", "warmup"]
+__all__ = ["BuildError", "CppKernel", "keep_memory", "pool", "use", "warmup"]

@@ -6,14 +6,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from snn4.core.errors import OptionError, suggest
 
-__all__ = ["Wish", "use", "wish"]
+__all__ = ["Backward", "Wish", "use", "wish"]
 
 _NAMES = ("auto", "reference", "c++")
-_MODES = ("recompute", "save")
+_MODES = ("auto", "recompute", "checkpoint", "save")
+Backward: TypeAlias = Literal["auto", "recompute", "checkpoint", "save"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Wish:
     """What a caller has asked for."""
 
     implementation: str = "auto"
-    backward: Literal["recompute", "save"] = "recompute"
+    backward: Backward = "auto"
 
 
 class _Local(threading.local):
@@ -37,15 +38,17 @@ def wish() -> Wish:
 
 
 @contextmanager
-def use(implementation: str = "auto", *, backward: Literal["recompute", "save"] | None = None) -> Iterator[None]:
+def use(implementation: str = "auto", *, backward: Backward | None = None) -> Iterator[None]:
     """Choose how neurons run inside a `with`, in this thread.
 
     Args:
         implementation: `"auto"` (a kernel where there is one, else the reference loop), `"reference"` (the loop over
             `step`), or `"c++"` (the kernel; where it refuses a call, that is an error).
-        backward: how a kernel gets a step's states back for the gradient. `"recompute"` repeats them from the input
-            and keeps nothing else; `"save"` keeps what a step needs, which costs memory and can be faster for long
-            sequences. `None` leaves it as it is around; at the start it is `"recompute"`.
+        backward: how a kernel gets a step's values back for the gradient. `"recompute"` repeats all steps from the
+            input and keeps nothing else; `"checkpoint"` also keeps the state every so many steps (32 for a LIF), and
+            repeats each step once; `"save"` keeps what each step needs. `"auto"`, at the start, is `"recompute"` for
+            sequences of one segment and `"checkpoint"` for longer ones: what was fastest at every length that was
+            measured. `None` leaves it as it is around.
 
     Raises:
         OptionError: an unknown name.
@@ -61,7 +64,11 @@ def use(implementation: str = "auto", *, backward: Literal["recompute", "save"] 
             f"use() got {implementation!r}", "'auto', 'reference' or 'c++'", suggest(str(implementation), _NAMES)
         )
     if backward is not None and backward not in _MODES:
-        raise OptionError(f"use() got backward={backward!r}", "'recompute' or 'save'", suggest(str(backward), _MODES))
+        raise OptionError(
+            f"use() got backward={backward!r}",
+            "'auto', 'recompute', 'checkpoint' or 'save'",
+            suggest(str(backward), _MODES),
+        )
     before = _local.wish
     _local.wish = Wish(implementation, backward or before.backward)
     try:

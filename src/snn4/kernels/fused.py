@@ -16,11 +16,12 @@ from snn4.kernels import torch_facts
 from snn4.kernels.choice import wish
 from snn4.kernels.identity import Identity, identity
 from snn4.kernels.layout import Layout, layout_of
-from snn4.kernels.plan import Plan, plan_for
+from snn4.kernels.plan import Plan, Prepared, kernel, plan_for
 from snn4.kernels.split import Refused
 
 if TYPE_CHECKING:
-    from snn4.kernels.cpp import Mode
+    from snn4.kernels.choice import Backward
+    from snn4.kernels.plan import Keeps
     from snn4.through_time import Neuron
 
 __all__ = ["CPP", "CppKernel"]
@@ -62,7 +63,7 @@ class CppKernel:
             )
         return reason
 
-    def _refuses(self, neuron: Neuron, xs: Tensor, state: Any, mode: Mode) -> str | None:
+    def _refuses(self, neuron: Neuron, xs: Tensor, state: Any, backward: Backward) -> str | None:
         self._local.accepted = None
         tensors = (xs, *state)
         if xs.device.type != "cpu":
@@ -81,18 +82,30 @@ class CppKernel:
             seen = identity(neuron)
         except Refused as reason:
             return str(reason)
-        if any(t.device != xs.device for t in seen.tensors.values()):
-            return "a parameter on another device than the input"
-        if any(type(t) not in (Tensor, torch.nn.Parameter) for t in seen.tensors.values()):
-            return "a parameter that is a tensor subclass"
-        plan = plan_for(neuron, seen, xs.shape[2:], xs.dtype, mode)
-        if isinstance(plan, str):
-            return plan
+        note = (xs.shape[2:], xs.dtype, kernel(backward))
+        plan = seen.notes.get(note)
+        if plan is None:
+            if any(t.device != xs.device for t in seen.tensors.values()):
+                return "a parameter on another device than the input"
+            if any(type(t) not in (Tensor, torch.nn.Parameter) for t in seen.tensors.values()):
+                return "a parameter that is a tensor subclass"
+            plan = plan_for(neuron, seen, *note)
+            if isinstance(plan, str):
+                return plan
+            seen.notes[note] = plan
         self._local.accepted = (weakref.ref(neuron), weakref.ref(xs), seen, plan)
         return None
 
     def __call__(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Outputs and last state."""
+        ys, *last = self._run(neuron, xs, state, last=True)
+        return ys, type(state)(*last)
+
+    def outputs(self, neuron: Neuron, xs: Tensor, state: Any) -> Tensor:
+        """Outputs alone: no last state is written."""
+        return self._run(neuron, xs, state, last=False)[0]
+
+    def _run(self, neuron: Neuron, xs: Tensor, state: Any, *, last: bool) -> tuple[Tensor, ...]:
         accepted = self._local.accepted
         self._local.accepted = None
         if accepted is None or accepted[0]() is not neuron or accepted[1]() is not xs:
@@ -109,23 +122,24 @@ class CppKernel:
             assert layout is not None
         learned = [t for t in seen.tensors.values() if t.requires_grad]
         tensors = [*learned, *(t for t in seen.tensors.values() if not t.requires_grad)]
-        mode = wish().backward
+        keeps = plan.keeps(wish().backward, len(xs))
         if torch.is_grad_enabled() and any(t.requires_grad for t in (xs, *state, *learned)):
-            call = _Call(neuron, seen, plan, layout, mode, len(state))
-            ys, *last = _Fused.apply(call, xs, *state, *tensors)
-        else:
-            ys, last, _ = plan.forward(
-                xs.detach(), [s.detach() for s in state], [t.detach() for t in tensors], layout, mode, keep=False
-            )
-        return ys, type(state)(*last)
+            return _Fused.apply(_Call(neuron, seen, plan, layout, keeps, len(state), last), xs, *state, *tensors)
+        ys, after, _, _ = plan.forward(
+            xs.detach(), [s.detach() for s in state], [t.detach() for t in tensors], layout, None, last=last
+        )
+        return (ys, *after)
 
 
 class _Call:
     """What one call of a kernel remembers for its backward pass."""
 
-    def __init__(self, neuron: Neuron, seen: Identity, plan: Plan, layout: Layout, mode: Mode, fields: int) -> None:
-        self.neuron, self.plan, self.layout, self.fields = neuron, plan, layout, fields
-        self.mode: Mode = mode
+    def __init__(
+        self, neuron: Neuron, seen: Identity, plan: Plan, layout: Layout, keeps: Keeps, fields: int, last: bool
+    ) -> None:
+        self.neuron, self.plan, self.layout, self.fields, self.last = neuron, plan, layout, fields, last
+        self.keeps: Keeps = keeps
+        self.ready = Prepared({}, {})
         self.key = seen.key
         learned = [name for name, t in seen.tensors.items() if t.requires_grad]
         self.names = [*learned, *(name for name in seen.tensors if name not in learned)]
@@ -137,11 +151,11 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: _Call, xs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         state, tensors = rest[: call.fields], rest[call.fields :]
-        ys, last, kept = call.plan.forward(xs, state, tensors, call.layout, call.mode, keep=True)
+        ys, last, kept, call.ready = call.plan.forward(xs, state, tensors, call.layout, call.keeps, last=call.last)
         ctx.call = call
         ctx.set_materialize_grads(False)
-        # what is kept in mode "save" makes the input superfluous, but a second derivative starts from it
-        ctx.save_for_backward(xs, *rest, *kept) if call.mode == "recompute" else ctx.save_for_backward(*rest, *kept)
+        # what is kept by "save" makes the input superfluous, but a second derivative starts from it
+        ctx.save_for_backward(xs, *rest, *kept) if call.keeps != "save" else ctx.save_for_backward(*rest, *kept)
         return (ys, *last)
 
     @staticmethod
@@ -151,7 +165,7 @@ class _Fused(torch.autograd.Function):
         if all(g is None for g in grads):
             return (None,) * (2 + call.fields + len(call.names))
         xs = None
-        if call.mode == "recompute":
+        if call.keeps != "save":
             xs, saved = saved[0], saved[1:]
         state, tensors = saved[: call.fields], saved[call.fields : call.fields + len(call.names)]
         kept = saved[call.fields + len(call.names) :]
@@ -167,11 +181,11 @@ class _Fused(torch.autograd.Function):
             xs,
             state,
             kept,
-            tensors,
+            call.ready,
             grad_ys,
-            grads[1:],
+            grads[1:] or (None,) * call.fields,
             call.layout,
-            call.mode,
+            call.keeps,
             need_x=needs[0],
             need_state=any(needs[1 : 1 + call.fields]),
         )
@@ -212,7 +226,7 @@ def _again(
         y, *fields = functional_call(module, given, (x, now), tie_weights=False)
         ys.append(y)
         now = tuple(fields)
-    outs = [torch.stack(ys), *now]
+    outs = [torch.stack(ys), *now][: len(grads)]
     pairs = [(o, g) for o, g in zip(outs, grads, strict=True) if g is not None and o.requires_grad]
     wanted = [v for v, need in zip(views, needs, strict=True) if need]
     found = iter(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from snn4.kernels import blocks
 
 __all__ = ["Layout", "layout_of"]
 
@@ -27,17 +30,24 @@ class Layout:
     order: tuple[int, ...]
     batch_first: bool
 
-    @property
+    @functools.cached_property
     def count(self) -> int:
         """Elements of one step."""
         return math.prod(self.shape)
 
+    @functools.cached_property
+    def in_order(self) -> bool:
+        """Whether the feature axes lie in memory as they are counted."""
+        return self.order == tuple(range(len(self.order)))
+
     def empty(self, like: Tensor, steps: int | None = None) -> Tensor:
         """Memory for one step, or a sequence of them."""
-        if steps is None:
-            return torch.empty_strided(self.shape, self.strides, dtype=like.dtype, device=like.device)
-        strides = (self.count, *self.strides)
-        return torch.empty_strided((steps, *self.shape), strides, dtype=like.dtype, device=like.device)
+        shape, strides = (
+            (self.shape, self.strides) if steps is None else ((steps, *self.shape), (self.count, *self.strides))
+        )
+        if like.device.type == "cpu":
+            return blocks.empty(shape, strides, like.dtype)
+        return torch.empty_strided(shape, strides, dtype=like.dtype, device=like.device)
 
     def fits(self, step: Tensor) -> bool:
         """Whether one step lies in memory just so."""
@@ -51,14 +61,20 @@ class Layout:
 
     def arranged_sequence(self, steps: Tensor) -> Tensor:
         """A sequence in this layout, its steps one behind the other: itself, or a copy."""
-        if (len(steps) == 1 or steps.stride(0) == self.count) and self.fits(steps[0]):
+        strides = steps.stride()
+        dense = len(steps) == 1 or strides[0] == self.count
+        if dense and (strides[1:] == self.strides or self.fits(steps[0])):
             return steps
         return self.empty(steps, len(steps)).copy_(steps)
 
 
 def layout_of(xs: Tensor) -> Layout | None:
     """The layout of each step of `xs` (T, B, *features), or None where a step has holes or overlaps."""
-    shape, strides = tuple(xs.shape[1:]), tuple(xs.stride()[1:])
+    return _layout(tuple(xs.shape[1:]), xs.stride()[1:])
+
+
+@functools.lru_cache(maxsize=1024)
+def _layout(shape: tuple[int, ...], strides: tuple[int, ...]) -> Layout | None:
     axes = sorted((d for d in range(len(shape)) if shape[d] > 1), key=lambda d: -strides[d])
     size = 1
     for d in reversed(axes):

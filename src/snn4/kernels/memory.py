@@ -1,7 +1,8 @@
 """Keep freed memory in the process: with glibc, worth more than a faster kernel.
 
 glibc hands every block above 32 MiB back to the system when it is freed, and the next tensor of that size is then
-mapped and zeroed page by page. Large layers spend more time in that than in arithmetic.
+mapped and zeroed page by page. Large layers spend more time in that than in arithmetic. `snn4.kernels.pool` spares it
+the outputs of kernels; this setting spares it every tensor of the process.
 """
 
 from __future__ import annotations

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import functools
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,16 +22,18 @@ from snn4.kernels.split import HostCall, Ref, Refused, Traced, host_name
 from snn4.kernels.trace import trace
 
 if TYPE_CHECKING:
+    from snn4.kernels.choice import Backward
     from snn4.through_time import Neuron
 
-__all__ = ["Kept", "Plan", "plan_for"]
+__all__ = ["Keeps", "Plan", "plan_for"]
+
+# what a forward pass keeps for its backward pass beside its arguments: nothing, a state now and then, or every step
+Keeps: TypeAlias = Literal["recompute", "checkpoint", "save"]
 
 # below, one thread is faster than waking others
 _SERIAL = 32_768
 # above, what is written would not stay in the cache anyway
 _STREAM_BYTES = 8 << 20
-# states of a tile that are kept at once in a backward pass; more steps are taken segment by segment
-_HISTORY_BYTES = 256 << 10
 # shortest row of parameters that differ between neurons; shorter ones are repeated
 _ROW = cpp.TILE
 # pieces of work of a backward pass that sums per neuron
@@ -39,13 +41,11 @@ _UNITS = 64
 _PLANS = 1024
 
 
-@dataclass
-class Kept:
-    """What a forward pass hands to its backward pass beside tensors."""
+class Prepared(NamedTuple):
+    """What the host has made of a neuron's tensors: values by name, and as a kernel reads them."""
 
-    layout: Layout
-    row: int
-    shapes: list[torch.Size] = field(default_factory=list[torch.Size])
+    values: dict[str, Tensor]
+    rows: dict[str, Tensor]
 
 
 class Plan:
@@ -64,22 +64,19 @@ class Plan:
         self.size = dtype.itemsize
         numbers = traced.graph.numbers or (0.0,)
         self.numbers = (ctypes.c_double * len(numbers))(*numbers)
+        self.numbers_at = ctypes.addressof(self.numbers)
         self.wide = any(p.per_neuron for p in self.graph.parameters)
         self.wide_roots = [k for k, root in enumerate(self.graph.roots) if root.per_neuron]
         self.scalar_roots = [k for k, root in enumerate(self.graph.roots) if not root.per_neuron]
         self.needs_rows = self.wide or bool(self.wide_roots)
         self.sources: dict[str, str] = {}
         self.libraries: dict[str, ctypes.CDLL] = {}
-        self.slots = {
-            mode: (cpp.forward_slots(self.graph, mode), cpp.backward_slots(self.graph, mode))
-            for mode in ("recompute", "save")
-        }
         forward = {a for op in self.graph.forward for a in op.args} | {self.graph.y, *self.graph.new_states}
         # a backward pass may need tensors of which the forward pass knows nothing
-        self.early = _closure(traced.calls, [i for p, i in self._inputs() if p in forward])
-
-    def _inputs(self) -> list[tuple[str, str]]:
-        return [(p.name, i) for p, i in zip(self.graph.parameters, self.traced.inputs, strict=True)]
+        named = zip(self.graph.parameters, traced.inputs, strict=True)
+        self.early = _closure(traced.calls, [i for p, i in named if p.name in forward])
+        done = {call.out for call in self.early}
+        self.late = [call for call in traced.calls if call.out not in done]
 
     def library(self, mode: cpp.Mode) -> ctypes.CDLL:
         """The compiled kernels."""
@@ -89,9 +86,16 @@ class Plan:
             known = self.libraries[mode] = build.library(source, label=self.label)
         return known
 
-    def saved_count(self, mode: cpp.Mode) -> int:
-        """How many values a step keeps for the backward pass."""
-        return len(self.graph.saved()) if mode == "save" else 0
+    @functools.cached_property
+    def segment(self) -> int:
+        """Steps between two states that are kept."""
+        return cpp.segment(self.graph)
+
+    def keeps(self, wanted: Backward, steps: int) -> Keeps:
+        """What the forward pass keeps for a sequence of `steps`."""
+        if wanted in ("auto", "checkpoint"):
+            return "checkpoint" if steps > self.segment and self.graph.states else "recompute"
+        return wanted
 
     # --------------------------------------------------------------------------------------------------- arguments
 
@@ -108,37 +112,32 @@ class Plan:
         value = value.to(self.dtype)
         if value.ndim > len(features):
             value = value[0]
-        spread = value.expand(features).permute(layout.order).reshape(-1)
-        return spread.repeat(row // spread.numel()).contiguous()
+        if value.shape == features and layout.in_order:
+            spread = value.reshape(-1)
+        else:
+            spread = value.expand(features).permute(layout.order).reshape(-1)
+        times = row // spread.numel()
+        return spread.contiguous() if times == 1 else spread.repeat(times)
 
-    def environment(self, tensors: Sequence[Tensor], calls: Sequence[HostCall]) -> dict[str, Tensor]:
-        """The host's values from the neuron's tensors."""
-        values = {host_name(k): t for k, t in enumerate(tensors)}
+    def prepared(self, ready: Prepared, calls: Sequence[HostCall], layout: Layout, row: int) -> Prepared:
+        """The host's values after `calls`, and those of them that a kernel reads as it reads them."""
+        values, rows = ready
         run_calls(calls, values)
-        return values
-
-    def parameters(self, values: Mapping[str, Tensor], layout: Layout, row: int) -> dict[str, Tensor]:
-        """What the kernel reads beside input and state."""
-        found: dict[str, Tensor] = {}
         for p, source in zip(self.graph.parameters, self.traced.inputs, strict=True):
             value = values.get(source)
-            if value is not None:
-                found[p.name] = self.rows(value, layout, row) if p.per_neuron else value.to(self.dtype).contiguous()
-        return found
+            if value is not None and source not in rows:
+                rows[source] = self.rows(value, layout, row) if p.per_neuron else value.to(self.dtype).contiguous()
+        return ready
 
-    def common(self, steps: int, xs: Tensor | None, layout: Layout, row: int) -> dict[str, int]:
-        """Sizes and settings of a call."""
+    def _sizes(self, steps: int, stride: int, layout: Layout, row: int, *more: int) -> list[int]:
+        """The first slots of a call: sizes and settings."""
         elements = steps * layout.count
-        return {
-            "T": steps,
-            "N": layout.count,
-            "P": row,
-            "XS": layout.count if xs is None else xs.stride(0),
-            "stream": int(elements * self.size > _STREAM_BYTES),
-            "threads": torch.get_num_threads() if elements >= _SERIAL else 1,
-            "numbers": ctypes.addressof(self.numbers),
-            "x": 0 if xs is None else xs.data_ptr(),
-        }
+        return [
+            *(steps, layout.count, row, stride, cpp.width(steps, self.size), self.segment, *more),
+            elements * self.size > _STREAM_BYTES,
+            torch.get_num_threads() if elements >= _SERIAL else 1,
+            self.numbers_at,
+        ]
 
     # --------------------------------------------------------------------------------------------------- calls
 
@@ -148,91 +147,87 @@ class Plan:
         state: Sequence[Tensor],
         tensors: Sequence[Tensor],
         layout: Layout,
-        mode: cpp.Mode,
+        keeps: Keeps | None,
         *,
-        keep: bool,
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Outputs, last state, and what the backward pass needs in mode "save"."""
-        row = self.row_of(layout)
-        parameters = self.parameters(self.environment(tensors, self.early), layout, row) if tensors else {}
-        mode = mode if keep else "recompute"
-        ys = layout.empty(xs, len(xs))
-        last = [layout.empty(xs) for _ in state]
-        kept = [layout.empty(xs, len(xs)) for _ in range(self.saved_count(mode))]
-        slots = self.common(len(xs), xs, layout, row)
-        slots["y"] = ys.data_ptr()
-        alive = self._first(slots, state, layout)
-        for k, value in enumerate(last):
-            slots[f"last{k}"] = value.data_ptr()
-        for k, value in enumerate(kept):
-            slots[f"kept{k}"] = value.data_ptr()
-        slots.update((name, value.data_ptr()) for name, value in parameters.items())
-        self._call("snn4_forward", mode, 0, slots)
-        del alive
-        return ys, last, kept
+        last: bool,
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], Prepared]:
+        """Outputs, last state, and what is kept for a backward pass; `None` says that there will be none."""
+        row, steps = self.row_of(layout), len(xs)
+        ready = self.prepared(Prepared({host_name(k): t for k, t in enumerate(tensors)}, {}), self.early, layout, row)
+        ys = layout.empty(xs, steps)
+        after = [layout.empty(xs) for _ in state] if last else []
+        kept = self._room(xs, layout, keeps)
+        first, starts = _first(state, layout)
+        self._call(
+            "snn4_forward",
+            kernel(keeps),
+            (
+                *self._sizes(steps, xs.stride(0), layout, row),
+                *(xs.data_ptr(), ys.data_ptr(), *starts, *_addresses(after or [None] * len(state))),
+                *self._kept_slots(kept, keeps),
+                *_addresses(map(ready.rows.get, self.traced.inputs)),
+            ),
+        )
+        del first
+        return ys, after, kept, ready
 
-    def _first(self, slots: dict[str, int], state: Sequence[Tensor], layout: Layout) -> list[Tensor]:
-        arranged: list[Tensor] = []
-        for k, value in enumerate(state):
-            # one number for all elements, as rest often is, needs no memory
-            same = not any(value.stride())
-            value = value if same else layout.arranged(value)
-            arranged.append(value)
-            slots[f"first{k}"], slots[f"step{k}"] = value.data_ptr(), int(not same)
-        return arranged
+    def _room(self, xs: Tensor, layout: Layout, keeps: Keeps | None) -> list[Tensor]:
+        if keeps == "save":
+            return [layout.empty(xs, len(xs)) for _ in self.graph.saved()]
+        if keeps == "checkpoint":
+            return [layout.empty(xs, (len(xs) - 1) // self.segment) for _ in self.graph.states]
+        return []
+
+    def _kept_slots(self, kept: Sequence[Tensor], keeps: Keeps | None) -> list[int]:
+        marks = [0] * len(self.graph.states)
+        return [*marks, *_addresses(kept)] if keeps == "save" else _addresses(kept) or marks
 
     def backward(
         self,
         xs: Tensor | None,
         state: Sequence[Tensor],
         kept: Sequence[Tensor],
-        tensors: Sequence[Tensor],
+        ready: Prepared,
         grad_ys: Tensor,
         grad_last: Sequence[Tensor | None],
         layout: Layout,
-        mode: cpp.Mode,
+        keeps: Keeps,
         *,
         need_x: bool,
         need_state: bool,
     ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
         """Gradients of the input, of the first state and of the neuron's tensors."""
         steps, row = len(grad_ys), self.row_of(layout)
-        values = self.environment(tensors, self.traced.calls)
-        parameters = self.parameters(values, layout, row) if tensors else {}
-        periods = -(-layout.count // row)
+        # a copy: the graph may be gone through again
+        ready = self.prepared(Prepared(dict(ready.values), dict(ready.rows)), self.late, layout, row)
+        tiles, periods = -(-row // cpp.width(steps, self.size)), -(-layout.count // row)
         # what is learned per neuron is summed in as few parts as keep all threads busy; the same for any number of them
-        chunks = -(-row // cpp.TILE)
-        groups = min(periods, max(1, _UNITS // chunks)) if self.wide_roots else periods
-        units = chunks * groups
+        groups = min(periods, max(1, _UNITS // tiles)) if self.wide_roots else periods
+        block = min(cpp.BLOCK, max(1, tiles * groups // _UNITS))
+        units = -(-tiles // block) * groups
         scalars, wide = len(self.scalar_roots), len(self.wide_roots)
-        partial = torch.empty(max(1, scalars * units + wide * groups * row), dtype=torch.float64, device="cpu")
-        sums = torch.empty(max(1, scalars + wide * row), dtype=torch.float64, device="cpu")
+        sums = torch.empty(scalars * (units + 1) + wide * (groups + 1) * row, dtype=torch.float64, device="cpu")
         grad_ys = layout.arranged_sequence(grad_ys)
         grad_x = layout.empty(grad_ys, steps) if need_x else None
-        slots = self.common(steps, xs, layout, row)
-        fields = max(1, len(state))
-        slots["K"] = max(1, min(steps, _HISTORY_BYTES // (cpp.TILE * self.size * fields)))
-        slots.update(G=groups, gy=grad_ys.data_ptr(), gx=0 if grad_x is None else grad_x.data_ptr())
-        slots.update(partial=partial.data_ptr(), sums=sums.data_ptr())
-        alive = [*self._first(slots, state, layout), *parameters.values()] if state else []
-        grad_first: list[Tensor | None] = []
-        for k, grad in enumerate(grad_last):
-            arranged = None if grad is None else layout.arranged(grad)
-            first = layout.empty(grad_ys) if need_state else None
-            alive += [t for t in (arranged,) if t is not None]
-            grad_first.append(first)
-            slots[f"glast{k}"] = 0 if arranged is None else arranged.data_ptr()
-            slots[f"gfirst{k}"] = 0 if first is None else first.data_ptr()
-        for k, value in enumerate(kept):
-            slots[f"kept{k}"] = value.data_ptr()
-        slots.update((name, value.data_ptr()) for name, value in parameters.items())
-        self._call("snn4_backward", mode, 1, slots)
-        del alive
-        return grad_x, grad_first, self._gradients(values, sums, layout, row)
+        first, starts = _first(state, layout)
+        last = [None if grad is None else layout.arranged(grad) for grad in grad_last]
+        grad_first = [layout.empty(grad_ys) if need_state else None for _ in state]
+        self._call(
+            "snn4_backward",
+            kernel(keeps),
+            (
+                *self._sizes(steps, layout.count if xs is None else xs.stride(0), layout, row, block, groups),
+                *_addresses((xs, grad_ys, grad_x)),
+                *(sums.data_ptr() + 8 * (scalars + wide * row), sums.data_ptr()),
+                *(*starts, *_addresses(last), *_addresses(grad_first), *self._kept_slots(kept, keeps)),
+                *_addresses(map(ready.rows.get, self.traced.inputs)),
+            ),
+        )
+        del first, last
+        return grad_x, grad_first, self._gradients(ready.values, sums, layout, row)
 
-    def _call(self, name: str, mode: cpp.Mode, which: int, slots: Mapping[str, int]) -> None:
-        order = self.slots[mode][which]
-        array = (ctypes.c_int64 * len(order))(*[slots.get(slot, 0) for slot in order])
+    def _call(self, name: str, mode: cpp.Mode, slots: tuple[int, ...]) -> None:
+        array = (ctypes.c_int64 * len(slots))(*slots)
         if self.library(mode)[name](array):
             raise MemoryError(f"the {self.label} kernel found no room for the states of a tile")
 
@@ -260,20 +255,44 @@ class Plan:
         return [None if name is None else values[name] for name in self.traced.gradients]
 
 
+def _addresses(tensors: Iterable[Tensor | None]) -> list[int]:
+    return [0 if t is None else t.data_ptr() for t in tensors]
+
+
+def _first(state: Sequence[Tensor], layout: Layout) -> tuple[list[Tensor], list[int]]:
+    """The first state where a kernel can read it; addresses, and whether each has a value per element."""
+    arranged: list[Tensor] = []
+    own: list[int] = []
+    for value in state:
+        # one number for all elements, as rest often is, needs no memory
+        same = not any(value.stride())
+        arranged.append(value if same else layout.arranged(value))
+        own.append(not same)
+    return arranged, [*_addresses(arranged), *own]
+
+
+def kernel(keeps: str | None) -> cpp.Mode:
+    """Which kernels do it."""
+    return "save" if keeps == "save" else "recompute"
+
+
 def run_calls(calls: Sequence[HostCall], values: dict[str, Tensor]) -> None:
     """Run torch operations on the host, adding their values."""
 
     def seen(arg: Any) -> Any:
-        if isinstance(arg, Ref):
+        kind = type(arg)
+        if kind is Ref:
             return values[arg.name]
-        if isinstance(arg, (list, tuple)):
-            return [seen(a) for a in arg]  # pyright: ignore[reportUnknownVariableType]
+        if kind is list or kind is tuple:
+            return [seen(a) for a in arg]
         return arg
 
     for call in calls:
-        values[call.out] = call.function(
-            *(seen(a) for a in call.args), **{name: seen(v) for name, v in call.kwargs.items()}
-        )
+        args = [seen(a) for a in call.args]
+        if call.kwargs:
+            values[call.out] = call.function(*args, **{name: seen(v) for name, v in call.kwargs.items()})
+        else:
+            values[call.out] = call.function(*args)
 
 
 def _closure(calls: Sequence[HostCall], names: Sequence[str]) -> list[HostCall]:

@@ -69,30 +69,27 @@ static inline double f_tanh(double x) {
   return a < 0.625 ? small : (x < 0 ? -big : big);
 }
 
-// copy a tile's row out; streaming stores spare the read of what is about to be overwritten
-static inline void flush(void* d, const void* s, i64 bytes) {
+// streaming stores spare the read of what is about to be overwritten; one cache line
+template <class R> static inline void stream_block(R* d, const R* s) {
 #if defined(__AVX512F__)
-  if ((((uintptr_t)d | (uintptr_t)bytes) & 63) == 0) {
-    char* p = (char*)d; const char* q = (const char*)s;
-    for (i64 i = 0; i < bytes; i += 64) _mm512_stream_si512((__m512i*)(p + i), _mm512_load_si512((const void*)(q + i)));
-    return;
-  }
+  _mm512_stream_si512((__m512i*)d, _mm512_load_si512((const void*)s));
 #elif defined(__AVX2__)
-  if ((((uintptr_t)d | (uintptr_t)bytes) & 31) == 0) {
-    char* p = (char*)d; const char* q = (const char*)s;
-    for (i64 i = 0; i < bytes; i += 32)
-      _mm256_stream_si256((__m256i*)(p + i), _mm256_load_si256((const __m256i*)(q + i)));
-    return;
-  }
+  _mm256_stream_si256((__m256i*)d, _mm256_load_si256((const __m256i*)s));
+  _mm256_stream_si256((__m256i*)d + 1, _mm256_load_si256((const __m256i*)s + 1));
+#else
+  std::memcpy(d, s, 64);
 #endif
-  std::memcpy(d, s, (size_t)bytes);
 }
+static inline bool aligned(const void* d) { return ((uintptr_t)d & 63) == 0; }
 // ask for a row that is read some steps later: rows lie too far apart for the hardware to guess
 static inline void ahead(const void* row, i64 bytes) {
   for (i64 b = 0; b < bytes; b += 64) __builtin_prefetch((const char*)row + b);
 }
-static inline void leave(void* d, const void* s, i64 bytes, i64 stream) {
-  if (stream) flush(d, s, bytes); else std::memcpy(d, s, (size_t)bytes);
+// copy a tile's row out
+template <class R> static inline void leave(R* d, const R* s, i64 bytes, bool fast) {
+  const i64 line = 64 / (i64)sizeof(R), n = bytes / (i64)sizeof(R);
+  if (fast && aligned(d)) for (i64 i = 0; i < n; i += line) stream_block(d + i, s + i);
+  else std::memcpy(d, s, (size_t)bytes);
 }
 static inline void fence() {
 #if defined(__AVX512F__) || defined(__AVX2__)

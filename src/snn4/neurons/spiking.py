@@ -102,10 +102,10 @@ class SpikingNeuron(Neuron):
         # as a choice, not v - r (v - v_reset): the membrane is then exactly v_reset after a spike
         return v * (1 - r) + r * self.v_reset
 
-    def initial(self, x: Float[Tensor, "B *features"]) -> Any:
-        """The membrane at its resting potential, everything else at zero. Shape of x: (B, *features)."""
-        zeros = super().initial(x)
-        return zeros._replace(v=torch.full_like(x, self.v_reset)) if self.v_reset else zeros
+    def rest(self) -> Any:
+        """The membrane at its resting potential, everything else at zero."""
+        zeros = super().rest()
+        return zeros._replace(v=self.v_reset) if self.v_reset else zeros
 
     def check_quantities(self, features: Any) -> None:
         """Also the surrogate's."""

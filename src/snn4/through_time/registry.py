@@ -30,7 +30,7 @@ class Kernel(Protocol):
         ...
 
     def __call__(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Outputs and last state."""
+        """Outputs and last state. One that also has `outputs`, with the same arguments, can leave the state out."""
         ...
 
 

@@ -44,6 +44,10 @@ class Stateful(Quantified, abc.ABC):
     def sequence(self, xs: Float[Tensor, "T B *features"], state: Any) -> tuple[Float[Tensor, "*out"], Any]:
         """Outputs and last state, from a sequence and a first state. Shape of xs: (T, B, *features)."""
 
+    def outputs(self, xs: Float[Tensor, "T B *features"]) -> Float[Tensor, "*out"]:
+        """Outputs from rest, where nobody asks for the last state. Shape of xs: (T, B, *features)."""
+        return self.sequence(xs, self.initial(xs[0]))[0]
+
     def check(self, xs: Tensor) -> None:
         """Refuse an input that is not a sequence for this module. A subclass may ask for more.
 
@@ -62,7 +66,7 @@ class Stateful(Quantified, abc.ABC):
         session = sessions.current()
         if session is None:
             sessions.at_rest(self)
-            return self.sequence(xs, self.initial(xs[0]))[0]
+            return self.outputs(xs)
         session.refuse_foreign_checkpoint(self)
         key = session.enter(self)
         state = session.incoming_of(key)
