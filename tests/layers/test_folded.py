@@ -7,7 +7,7 @@ import inspect
 import pytest
 import torch
 
-from snn4 import ShapeError, nn
+from snn4 import ShapeError, neurons, nn
 from snn4.layers.folded import Folded
 from snn4.through_time import Stateful
 
@@ -64,9 +64,9 @@ MORE = [
     ("MaxPool2d", ((2,), {"ceil_mode": True}, (1, 3, 3))),
 ]
 # tested in files of their own
-ELSEWHERE = {"Dropout", "Dropout2d", "Fold", "Hold", "Loop", "Recurrent", "TdBN1d", "TdBN2d"}
+ELSEWHERE = {"DendriticLinear", "Dropout", "Dropout2d", "Fold", "Hold", "Loop", "Recurrent", "TdBN1d", "TdBN2d"}
 ELSEWHERE |= {"LastStep", "MaxOverTime", "MeanOverTime"}
-NEURONS = {"Neuron", "IF", "LI", "LIF", "CubaLIF", "plif", "euler", "exponential"}
+NEURONS = {"Neuron", *neurons.__all__} - {"Decay", "SpikingNeuron", "binary", "branch_mask", "unary"}
 CONTAINERS = {"Module", "ModuleDict", "ModuleList", "Sequential", "Parameter"}
 ACTIVATIONS = {"CELU", "ELU", "GELU", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LeakyReLU", "Mish", "ReLU"}
 ACTIVATIONS |= {"ReLU6", "SiLU", "Sigmoid", "Softplus", "Softsign", "Tanh"}
