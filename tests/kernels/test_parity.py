@@ -306,3 +306,36 @@ def test_extreme_values():
         torch.testing.assert_close(
             getattr(kernel, name), getattr(reference, name), equal_nan=True, rtol=1e-6, atol=1e-7
         )
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: LIF(v_reset=0.3), lambda: CubaLIF(tau=3.0, tau_syn=2.0)], ids=["LIF", "CubaLIF"]
+)
+def test_a_call_that_nobody_carries_on(make):
+    """It starts from one number, not from a tensor, and writes no last state."""
+    neuron = make()
+    xs, _ = inputs(neuron, (40, 3, 70))
+    found = []
+    for implementation in ("reference", "c++"):
+        for call in (neuron, lambda xs: run_net(neuron, xs)[0]):
+            leaf = xs.clone().requires_grad_()
+            with use(implementation):
+                ys = call(leaf)
+            (ys * ys.detach().cumsum(0)).sum().backward()
+            found.append((ys.detach(), leaf.grad))
+    for ys, grad in found[1:]:
+        assert torch.equal(ys, found[0][0])
+        assert torch.equal(grad, found[0][1])
+    assert found[0][0].any()
+
+
+def test_many_features_with_parameters_of_their_own():
+    """More tiles than pieces of work, so that each piece has several; and a last one that is not full."""
+    neuron = LIF(tau=Learned(2.0, shape=(33, 1, 1)), v_threshold=Learned(1.0))
+    xs, first = inputs(neuron, (3, 2, 33, 40, 41))
+    reference, kernel = run(neuron, xs, first, "reference"), run(neuron, xs, first, "c++")
+    assert_same_bits(kernel, reference)
+    exact = run(neuron.double(), xs.double(), tuple(f.double() for f in first), "reference")
+    assert torch.equal(exact.ys.float(), reference.ys)
+    for name, grad in kernel.grads.items():
+        assert relative(grad, exact.grads[name]) < 1e-5, name
