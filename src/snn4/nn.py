@@ -77,6 +77,7 @@ from snn4.layers import (
     Unflatten,
     Upsample,
     ZeroPad2d,
+    use_memory,
 )
 from snn4.neurons import IF, LI, LIF, CubaLIF, euler, exponential, plif
 from snn4.through_time import Neuron
@@ -157,4 +158,5 @@ __all__ = [
     "euler",
     "exponential",
     "plif",
+    "use_memory",
 ]

@@ -16,6 +16,7 @@ from snn4.layers.linear_layers import (
     PReLU,
 )
 from snn4.layers.loop import Loop, Recurrent
+from snn4.layers.memory import use_memory
 from snn4.layers.norms import (
     BatchNorm1d,
     BatchNorm2d,
@@ -97,4 +98,5 @@ __all__ = [
     "Unflatten",
     "Upsample",
     "ZeroPad2d",
+    "use_memory",
 ]
