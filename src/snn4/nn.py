@@ -53,6 +53,7 @@ from snn4.layers import (
     Dropout2d,
     Flatten,
     Fold,
+    Fused,
     GroupNorm,
     Hold,
     InstanceNorm1d,
@@ -77,6 +78,7 @@ from snn4.layers import (
     Unflatten,
     Upsample,
     ZeroPad2d,
+    fuse,
     use_memory,
 )
 from snn4.neurons import IF, LI, LIF, CubaLIF, euler, exponential, plif
@@ -112,6 +114,7 @@ __all__ = [
     "Dropout2d",
     "Flatten",
     "Fold",
+    "Fused",
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
@@ -157,6 +160,7 @@ __all__ = [
     "ZeroPad2d",
     "euler",
     "exponential",
+    "fuse",
     "plif",
     "use_memory",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from snn4.layers.dropout import Dropout, Dropout2d
 from snn4.layers.folded import Fold
+from snn4.layers.fused import Fused, fuse
 from snn4.layers.hold import Hold
 from snn4.layers.linear_layers import (
     Conv1d,
@@ -74,6 +75,7 @@ __all__ = [
     "Dropout2d",
     "Flatten",
     "Fold",
+    "Fused",
     "GroupNorm",
     "Hold",
     "InstanceNorm1d",
@@ -98,5 +100,6 @@ __all__ = [
     "Unflatten",
     "Upsample",
     "ZeroPad2d",
+    "fuse",
     "use_memory",
 ]

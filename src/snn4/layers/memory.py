@@ -1,8 +1,8 @@
 """What a layer keeps for backward(): its input as it is, or spikes as bits.
 
-    nn.Linear(400, 10, memory="bits")       one layer
-    nn.use_memory(net, "bits")              every layer of a network
-    with snn4.kernels.saved_as("bits"):     everything that runs inside, also what is not ours
+nn.Linear(400, 10, memory="bits")       one layer
+nn.use_memory(net, "bits")              every layer of a network
+with snn4.kernels.saved_as("bits"):     everything that runs inside, also what is not ours
 """
 
 from __future__ import annotations
@@ -61,7 +61,13 @@ class KeepsInput(Keeps):
     """Mixin of convolutions: torch's arguments, and `memory`."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Any, *args: Any, memory: Memory | None = None, **kwargs: Any
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        *args: Any,
+        memory: Memory | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, *args, **kwargs)
         self.keep(memory)

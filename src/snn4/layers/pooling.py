@@ -47,17 +47,21 @@ class _PoolsSpikes(Folded):
             plain = plain and options.divisor_override is None
         return size if plain else None
 
+    def of_spikes(self, x: Tensor) -> Tensor | None:
+        """The layer at every step, keeping bits; None where `x` is not made of spikes, or the kernel refuses."""
+        window = self.window()
+        if window is None:
+            return None
+        from snn4.kernels.spikes import pool_spikes
+
+        self.check(x)
+        ys = pool_spikes(fold(x), window, self.kind)
+        return None if ys is None else unfold(ys, *x.shape[:2])
+
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """The layer at every step."""
-        window = self.window() if self.memory == "bits" else None
-        if window is not None:
-            from snn4.kernels.spikes import pool_spikes
-
-            self.check(x)
-            ys = pool_spikes(fold(x), window, self.kind)
-            if ys is not None:
-                return unfold(ys, *x.shape[:2])
-        return super().forward(x, *args, **kwargs)
+        ys = self.of_spikes(x) if self.memory == "bits" else None
+        return super().forward(x, *args, **kwargs) if ys is None else ys
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:

@@ -114,7 +114,10 @@ def _quarters(x: Tensor) -> Packed | None:
     compiled = library() if x.device.type == "cpu" else None
     if compiled is not None and size in (4, 8):
         data = torch.empty(-(-count // 2), dtype=torch.uint8)
-        if getattr(compiled, f"quarters{size}")(address(x), address(data), ctypes.c_int64(count), threads_for(count)) < 0:
+        if (
+            getattr(compiled, f"quarters{size}")(address(x), address(data), ctypes.c_int64(count), threads_for(count))
+            < 0
+        ):
             return None
     else:
         flat = _flat(x)

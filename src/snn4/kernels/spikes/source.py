@@ -229,6 +229,18 @@ template <class R> static void unpool(const uint8_t* bits, const R* gy, R* gx, i
     unpool<R>((const uint8_t*)bits, (const R*)gy, (R*)gx, images, H, W, I, h, w, threads); }
 POOL(4, float) POOL(8, double)
 
+// ---------------------------------------------------------------------------------------------------- a x + b, in one step
+
+template <class R> static void line(const R* x, const R* a, const R* b, R* y, i64 n, int once) {
+  for (i64 i = 0; i < n; i++) y[i] = once ? (R)(sizeof(R) == 4 ? __builtin_fmaf((float)x[i], (float)a[i], (float)b[i])
+                                                             : __builtin_fma((double)x[i], (double)a[i], (double)b[i]))
+                                          : x[i] * a[i] + b[i];
+}
+#define LINE(size, R) \
+  extern "C" void line##size(const void* x, const void* a, const void* b, void* y, i64 n, int once) { \
+    line<R>((const R*)x, (const R*)a, (const R*)b, (R*)y, n, once); }
+LINE(4, float) LINE(8, double)
+
 // ------------------------------------------------------------------------------------------------- sums over events
 
 // y[m, :] = bias + the rows of weights (K, N) where bits[m, :] is 1, in the order of k

@@ -1,0 +1,90 @@
+"""Run a layer once more in backward(), in the place of keeping what it gave.
+
+A linear layer behind spikes has an input that fits into bits, and an output as wide in float32, which the neuron behind
+it keeps for backward(). The output can be computed again from the bits: by the same operation on the same values in the
+same layout, and so to the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snn4.kernels import torch_facts
+from snn4.kernels.spikes.bits import Packed, is_dense
+from snn4.kernels.spikes.saving import Kept, keep, keep_dense, restore
+
+__all__ = ["recomputed"]
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How to make a tensor again.
+
+    Args:
+        layer: what made it.
+        inputs: from what.
+        parameters: the layer's parameters, by name.
+        autocast: whether it ran under autocast, and in which type.
+    """
+
+    layer: torch.nn.Module
+    inputs: Any
+    parameters: dict[str, Kept]
+    autocast: tuple[bool, torch.dtype]
+
+    def make(self) -> Tensor:
+        """The tensor again."""
+        given = {name: restore(kept) for name, kept in self.parameters.items()}
+        enabled, dtype = self.autocast
+        with torch.no_grad(), torch.autocast("cpu", dtype, enabled=enabled):
+            ys: Tensor = torch.func.functional_call(self.layer, given, (restore(self.inputs),))
+        return ys
+
+
+def recomputed(layer: torch.nn.Module, neuron: Callable[[Tensor], Tensor], xs: Tensor) -> Tensor:
+    """neuron(layer(xs)), where the layer's output is made again for backward() in the place of being kept.
+
+    Args:
+        layer: a function of its input and its parameters alone, such as a linear layer or a convolution.
+        neuron: what runs behind it.
+        xs: the layer's input; kept once, as bits where it is made of spikes.
+
+    Raises:
+        GraphError: at backward(), when a parameter of the layer has been changed in place since.
+    """
+    usable = torch.is_grad_enabled() and not torch.compiler.is_compiling() and torch_facts.watched() is None
+    if not usable or xs.device.type != "cpu":
+        return neuron(layer(xs))
+    inputs = keep(xs)
+    hooks = torch.autograd.graph.saved_tensors_hooks
+
+    def keep_input(tensor: Tensor) -> Any:
+        if isinstance(inputs, Packed) and tensor.dtype == xs.dtype and _same_memory(tensor, xs):
+            return replace(inputs, shape=tensor.shape, strides=tensor.stride())
+        return keep(tensor)
+
+    with hooks(keep_input, restore):
+        ys = layer(xs)
+    parameters = {name: keep_dense(parameter) for name, parameter in layer.named_parameters()}
+    autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+    recipe = _Recipe(layer, inputs, parameters, autocast)
+
+    def keep_output(tensor: Tensor) -> Any:
+        same = tensor.dtype == ys.dtype and tensor.shape == ys.shape and tensor.stride() == ys.stride()
+        return recipe if same and tensor.data_ptr() == ys.data_ptr() else keep(tensor)
+
+    def give(kept: Any) -> Tensor:
+        return kept.make() if isinstance(kept, _Recipe) else restore(kept)
+
+    with hooks(keep_output, give):
+        return neuron(ys)
+
+
+def _same_memory(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are views of all the elements of one piece of memory."""
+    return one.data_ptr() == other.data_ptr() and one.numel() == other.numel() and is_dense(one) and is_dense(other)
