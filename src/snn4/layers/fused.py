@@ -35,7 +35,7 @@ class Fused(torch.nn.Sequential):
     """torch.nn.Sequential that runs neighbours together where it can: the same results in less memory.
 
     - batch norm and neuron: one kernel; the neuron's input is not kept, and made again for backward();
-    - a neuron's spikes and the `MaxPool2d` or `AvgPool2d` behind it: pooling keeps bits;
+    - everything else keeps spikes as bits (`snn4.kernels.saved_as`), and so do `MaxPool2d` and `AvgPool2d`;
     - with `recompute=True`, a linear layer or convolution and the neuron behind it (no norm between): the neuron's input
       is not kept, but computed again from the layer's input by the same operation.
 
@@ -65,7 +65,13 @@ class Fused(torch.nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """The layers, one behind the other."""
-        x, layers, place = input, list(self), 0
+        from snn4.kernels.spikes import saved_as
+
+        with saved_as("bits"):
+            return self._through(input)
+
+    def _through(self, x: Tensor) -> Tensor:
+        layers, place = list(self), 0
         while place < len(layers):
             layer, following = layers[place], layers[place + 1] if place + 1 < len(layers) else None
             if torch.compiler.is_compiling() or _hooked(layer):

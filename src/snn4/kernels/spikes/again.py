@@ -60,11 +60,11 @@ def recomputed(layer: torch.nn.Module, neuron: Callable[[Tensor], Tensor], xs: T
     usable = torch.is_grad_enabled() and not torch.compiler.is_compiling() and torch_facts.watched() is None
     if not usable or xs.device.type != "cpu":
         return neuron(layer(xs))
-    inputs = keep(xs)
+    inputs, place = keep(xs), _Place.of(xs)
     hooks = torch.autograd.graph.saved_tensors_hooks
 
     def keep_input(tensor: Tensor) -> Any:
-        if isinstance(inputs, Packed) and tensor.dtype == xs.dtype and _same_memory(tensor, xs):
+        if isinstance(inputs, Packed) and _Place.of(tensor).memory == place.memory and is_dense(tensor):
             return replace(inputs, shape=tensor.shape, strides=tensor.stride())
         return keep(tensor)
 
@@ -74,9 +74,10 @@ def recomputed(layer: torch.nn.Module, neuron: Callable[[Tensor], Tensor], xs: T
     autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
     recipe = _Recipe(layer, inputs, parameters, autocast)
 
+    made = _Place.of(ys)
+
     def keep_output(tensor: Tensor) -> Any:
-        same = tensor.dtype == ys.dtype and tensor.shape == ys.shape and tensor.stride() == ys.stride()
-        return recipe if same and tensor.data_ptr() == ys.data_ptr() else keep(tensor)
+        return recipe if _Place.of(tensor) == made else keep(tensor)
 
     def give(kept: Any) -> Tensor:
         return kept.make() if isinstance(kept, _Recipe) else restore(kept)
@@ -85,6 +86,14 @@ def recomputed(layer: torch.nn.Module, neuron: Callable[[Tensor], Tensor], xs: T
         return neuron(ys)
 
 
-def _same_memory(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors are views of all the elements of one piece of memory."""
-    return one.data_ptr() == other.data_ptr() and one.numel() == other.numel() and is_dense(one) and is_dense(other)
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor lies, to be told again while it lives. A hook that held the tensor would keep it alive."""
+
+    memory: tuple[int, int, torch.dtype]
+    shape: torch.Size
+    strides: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> _Place:
+        return cls((tensor.data_ptr(), tensor.numel(), tensor.dtype), tensor.shape, tensor.stride())
