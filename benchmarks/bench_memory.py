@@ -4,9 +4,9 @@
     python benchmarks/bench_memory.py --parts conv --repeats 9
 
 Memory is what is alive after the forward pass and was not before it, as torch's own allocator counts it: what autograd
-keeps, what modules keep, and the output; nothing is estimated. Entries take turns in one process, round by round; medians
-are reported. Before anything is timed, the gradients of every entry of ours are compared with those of the plain network,
-and have to be equal bit for bit.
+keeps, what modules keep, and the output; nothing is estimated. Entries take turns in one process, round by round;
+medians are reported. Before anything is timed, the gradients of every entry of ours are compared with those of the
+plain network, and have to be equal bit for bit.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def peers() -> dict[str, tuple[torch.nn.Module, Forward]]:
         rest = torch.nn.ModuleList(
             [
                 torch.nn.Sequential(torch.nn.Conv2d(1, 32, 3, padding=1), torch.nn.BatchNorm2d(32)),
-                torch.nn.Sequential(torch.nn.MaxPool2d(2), torch.nn.Conv2d(32, 64, 3, padding=1), torch.nn.BatchNorm2d(64)),
+                torch.nn.Sequential(
+                    torch.nn.MaxPool2d(2), torch.nn.Conv2d(32, 64, 3, padding=1), torch.nn.BatchNorm2d(64)
+                ),
                 torch.nn.Sequential(torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(3136, CLASSES)),
             ]
         )

@@ -79,6 +79,7 @@ from snn4.layers import (
     Upsample,
     ZeroPad2d,
     fuse,
+    use_events,
     use_memory,
 )
 from snn4.neurons import IF, LI, LIF, CubaLIF, euler, exponential, plif
@@ -162,5 +163,6 @@ __all__ = [
     "exponential",
     "fuse",
     "plif",
+    "use_events",
     "use_memory",
 ]

@@ -15,6 +15,7 @@ from snn4.layers.linear_layers import (
     ConvTranspose3d,
     Linear,
     PReLU,
+    use_events,
 )
 from snn4.layers.loop import Loop, Recurrent
 from snn4.layers.memory import use_memory
@@ -101,5 +102,6 @@ __all__ = [
     "Upsample",
     "ZeroPad2d",
     "fuse",
+    "use_events",
     "use_memory",
 ]

@@ -1,9 +1,9 @@
 """Neighbours that run together: `Fused(nn.BatchNorm2d(32), nn.LIF(), nn.MaxPool2d(2))`.
 
 A layer of neurons keeps its input for backward(), and in a convolutional network that input is as large as what the
-batch norm in front of it keeps. Together they need it once: the neuron's input is made inside the kernel, from what came
-out of the convolution. A linear layer or convolution in front of a neuron can be treated alike: what it gives is made
-again from its input, which is spikes and so next to nothing, for the price of running the layer once more.
+batch norm in front of it keeps. Together they need it once: the neuron's input is made inside the kernel, from what
+came out of the convolution. A linear layer or convolution in front of a neuron can be treated alike: what it gives is
+made again from its input, which is spikes and so next to nothing, for the price of running the layer once more.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Fused(torch.nn.Sequential):
 
     - batch norm and neuron: one kernel; the neuron's input is not kept, and made again for backward();
     - everything else keeps spikes as bits (`snn4.kernels.saved_as`), and so do `MaxPool2d` and `AvgPool2d`;
-    - with `recompute=True`, a linear layer or convolution and the neuron behind it (no norm between): the neuron's input
-      is not kept, but computed again from the layer's input by the same operation.
+    - with `recompute=True`, a linear layer or convolution and the neuron behind it (no norm between): the neuron's
+      input is not kept, but computed again from the layer's input by the same operation.
 
     Outputs, states, running statistics and gradients equal those of torch.nn.Sequential bit for bit, and names in the
     state dict and in the state of `snn4.run` are the same, so that one can be loaded into the other. Where a kernel
-    refuses (`snn4.explain` tells), layers run one by one: without a C++ compiler, on other devices than the CPU, in bfloat16 under
-    autocast, inside torch.compile and torch.func, for a member with a hook.
+    refuses (`snn4.explain` tells), layers run one by one: without a C++ compiler, on other devices than the CPU, in
+    bfloat16 under autocast, inside torch.compile and torch.func, for a member with a hook.
 
     Args:
         layers: as in torch.nn.Sequential.
@@ -98,13 +98,13 @@ def _joins(neuron: Neuron) -> bool:
 
 def _hooked(module: torch.nn.Module) -> bool:
     """Whether somebody waits for this module to be called. `snn4.explain`, which only looks, is told in another way."""
-    hooks = (hook for name in _HOOKS for hook in cast("dict[int, Any]", getattr(module, name)).values())
+    hooks = (hook for name in _HOOKS for hook in cast("dict[int, Any]", vars(module)[name]).values())
     return any(not isinstance(hook, Looking) for hook in hooks)
 
 
 def _tell(neuron: Neuron, xs: Tensor, layer: torch.nn.Module, reason: str | None) -> None:
     """Tell `snn4.explain`, where it looks."""
-    hooks: dict[int, Any] = neuron._forward_pre_hooks
+    hooks = cast("dict[int, Any]", vars(neuron)["_forward_pre_hooks"])
     for hook in hooks.values():
         if isinstance(hook, Looking):
             hook.beside(neuron, xs, type(layer).__name__, reason)
@@ -146,7 +146,8 @@ def _recomputed(layer: torch.nn.Module, neuron: Neuron, xs: Tensor) -> Tensor:
 
 
 def fuse(net: Net, *, recompute: bool = False) -> Net:
-    """Replace every torch.nn.Sequential in `net` by `Fused` with the same members, and so the same parameters and names.
+    """Replace every torch.nn.Sequential in `net` by `Fused` with the same members, and so the same parameters and
+    names.
 
     Args:
         net: a network. Where it is itself a torch.nn.Sequential, a new one is returned; others are changed in place.

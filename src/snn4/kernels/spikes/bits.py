@@ -1,7 +1,7 @@
 """Spikes as bits: 32 times smaller than float32, and back again, exactly.
 
-`pack` looks at every value. What is 0 or 1 becomes a bit; what is a quarter from 0 to 3.75, as 2 x 2 averages and sums of
-a few spikes are, becomes half a byte; anything else is not packed. Nothing is rounded, ever.
+`pack` looks at every value. What is 0 or 1 becomes a bit; what is a quarter from 0 to 3.75, as 2 x 2 averages and sums
+of a few spikes are, becomes half a byte; anything else is not packed. Nothing is rounded, ever.
 """
 
 from __future__ import annotations

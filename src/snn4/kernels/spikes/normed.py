@@ -4,8 +4,8 @@
     s[t], state = step(x[t], state)
 
 z is what comes out of the convolution. The kernel is the neuron's own traced step with this line put in front, so that
-any neuron that has a kernel has this one too. For backward() only z is kept: the kernel repeats x and the states from it,
-and torch's own backward of batch norm takes the gradient on from x to z.
+any neuron that has a kernel has this one too. For backward() only z is kept: the kernel repeats x and the states from
+it, and torch's own backward of batch norm takes the gradient on from x to z.
 
 Statistics are torch's own as well, and x is rounded as torch rounds it, which is found out on a small example: spikes,
 states, running statistics and gradients are those of the layers run one by one, bit for bit.
@@ -30,8 +30,8 @@ from snn4.kernels.graph import Arg, Op, Parameter
 from snn4.kernels.identity import identity
 from snn4.kernels.layout import layout_of
 from snn4.kernels.plan import Plan, plan_for
-from snn4.kernels.split import Refused, Traced, host_name
 from snn4.kernels.spikes.source import address, library
+from snn4.kernels.split import Refused, Traced, host_name
 from snn4.through_time import registry
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class Norm:
             once = _rounding(zs.dtype)
             assert once is not None
             return a, _line(-mean, a, bias, once=once[0]), mean, inverse
-        assert self.mean is not None and self.variance is not None
+        assert self.mean is not None
+        assert self.variance is not None
         # torch itself, at 0 and 1
         b = F.batch_norm(zero[None], self.mean, self.variance, weight, bias, False, 0.0, self.eps)[0]
         a = F.batch_norm(one[None], zero, self.variance, weight, zero, False, 0.0, self.eps)[0]
@@ -272,7 +273,7 @@ def _differentiable(
     views = [t.view_as(t) if need and t is not None else t for t, need in zip((zs, weight, bias), needs, strict=False)]
     first = views[0]
     assert first is not None
-    flat = F.batch_norm(first.flatten(0, 1), *running, *views[1:], norm.batch, 0.0, norm.eps)
+    flat = F.batch_norm(first.flatten(0, 1), running[0], running[1], views[1], views[2], norm.batch, 0.0, norm.eps)
     xs = flat.unflatten(0, zs.shape[:2])
     need_line = any(needs[:3])
     state, tensors = rest[: call.fields], rest[call.fields :]

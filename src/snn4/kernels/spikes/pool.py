@@ -1,7 +1,7 @@
 """Pooling of spikes: the maximum of zeros and ones is OR, and what backward() needs of it is bits.
 
-torch's max_pool2d keeps its whole input and an int64 index for each output. Of spikes, one bit for each input tells where
-the gradient goes: to the first spike of a window, or to its first element where there is none, as in torch.
+torch's max_pool2d keeps its whole input and an int64 index for each output. Of spikes, one bit for each input tells
+where the gradient goes: to the first spike of a window, or to its first element where there is none, as in torch.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def _sizes(shape: torch.Size, window: tuple[int, int], layout: torch.memory_form
 
 def _pooled(xs: Tensor, window: tuple[int, int], kind: str) -> Tensor:
     layout, compiled = _format(xs), library()
-    assert layout is not None and compiled is not None
+    assert layout is not None
+    assert compiled is not None
     n, c, height, width = xs.shape
     ys = torch.empty((n, c, height // window[0], width // window[1]), dtype=xs.dtype, memory_format=layout)
     sizes, threads = _sizes(xs.shape, window, layout), threads_for(xs.numel())
