@@ -14,6 +14,9 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
+from snn4.kernels.spikes import saved_as
+from snn4.kernels.spikes.again import recomputed
+from snn4.kernels.spikes.normed import Norm, normed
 from snn4.layers.linear_layers import Conv1d, Conv2d, Conv3d, Linear
 from snn4.layers.norms import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from snn4.layers.pooling import AvgPool2d, MaxPool2d
@@ -60,13 +63,11 @@ class Fused(torch.nn.Sequential):
     def __init__(self, *layers: Any, recompute: bool = False) -> None:
         super().__init__(*layers)
         self.recompute = recompute
-        # the kernels register themselves
-        import snn4.kernels  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """The layers, one behind the other."""
-        from snn4.kernels.spikes import saved_as
-
+        if torch.compiler.is_compiling():
+            return super().forward(input)
         with saved_as("bits"):
             return self._through(input)
 
@@ -74,7 +75,7 @@ class Fused(torch.nn.Sequential):
         layers, place = list(self), 0
         while place < len(layers):
             layer, following = layers[place], layers[place + 1] if place + 1 < len(layers) else None
-            if torch.compiler.is_compiling() or _hooked(layer):
+            if _hooked(layer):
                 x = layer(x)
             elif isinstance(layer, _POOLS):
                 ys = layer.of_spikes(x)
@@ -82,7 +83,7 @@ class Fused(torch.nn.Sequential):
             elif isinstance(following, Neuron) and type(layer) in _NORMS and _joins(following):
                 x, place = _normed(cast("BatchNorm2d", layer), following, x), place + 1
             elif isinstance(following, Neuron) and type(layer) in _LAYERS and self.recompute and _joins(following):
-                x, place = _recomputed(layer, following, x), place + 1
+                x, place = recomputed(layer, following, x), place + 1
             else:
                 x = layer(x)
             place += 1
@@ -116,8 +117,6 @@ def _normed(layer: BatchNorm2d, neuron: Neuron, zs: Tensor) -> Tensor:
         # under autocast the neuron would see the norm's rounded output; and a wrong shape is for the layer to refuse
         return neuron(layer(zs))
     layer.check(zs)
-    from snn4.kernels.spikes.normed import Norm, normed
-
     running = not layer.training or layer.track_running_stats
     norm = Norm(
         layer.weight,
@@ -138,16 +137,8 @@ def _normed(layer: BatchNorm2d, neuron: Neuron, zs: Tensor) -> Tensor:
     return neuron.carried(zs, sequence)
 
 
-def _recomputed(layer: torch.nn.Module, neuron: Neuron, xs: Tensor) -> Tensor:
-    """A layer and a neuron that does not keep what the layer gives."""
-    from snn4.kernels.spikes.again import recomputed
-
-    return recomputed(layer, neuron, xs)
-
-
 def fuse(net: Net, *, recompute: bool = False) -> Net:
-    """Replace every torch.nn.Sequential in `net` by `Fused` with the same members, and so the same parameters and
-    names.
+    """Replace every torch.nn.Sequential in `net` by `Fused`, with the same members, parameters and names.
 
     Args:
         net: a network. Where it is itself a torch.nn.Sequential, a new one is returned; others are changed in place.
@@ -159,9 +150,12 @@ def fuse(net: Net, *, recompute: bool = False) -> Net:
         >>> type(fuse(net)).__name__, list(fuse(net).state_dict()) == list(net.state_dict())
         ('Fused', True)
     """
-    for name, child in list(net.named_children()):
-        setattr(net, name, fuse(child, recompute=recompute))
+    members = {name: child for name, child in net._modules.items() if child is not None}
+    for name, child in members.items():
+        net._modules[name] = members[name] = fuse(child, recompute=recompute)
     if type(net) is not torch.nn.Sequential or _hooked(net):
         return net
-    new = Fused(OrderedDict(net.named_children()), recompute=recompute).train(net.training)
+    new = Fused(OrderedDict(members), recompute=recompute)
+    # not train(), which would set the members as well
+    new.training = net.training
     return cast("Net", new)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from snn4.core.checks import check_sequence
 from snn4.core.errors import OptionError
+from snn4.kernels.spikes.events import linear_of_events
 from snn4.layers.folded import Folded
 from snn4.layers.memory import Keeps, KeepsInput, Memory
 
@@ -63,8 +64,6 @@ class Linear(Keeps, torch.nn.Linear):
         """The layer at every step."""
         check_sequence("Linear", input)
         if self.events:
-            from snn4.kernels.spikes.events import linear_of_events
-
             ys = linear_of_events(input, self.weight, self.bias)
             if ys is not None:
                 return ys

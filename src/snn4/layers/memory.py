@@ -8,18 +8,17 @@ with snn4.kernels.saved_as("bits"):     everything that runs inside, also what i
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
-from snn4.core.errors import OptionError, suggest
+from snn4.core.errors import OptionError
+from snn4.kernels.spikes import saved_as
+from snn4.kernels.spikes.saving import Memory, check_memory
 
-__all__ = ["Keeps", "Memory", "use_memory"]
+__all__ = ["Keeps", "KeepsInput", "Memory", "use_memory"]
 
-Memory: TypeAlias = Literal["dense", "bits"]
 Net = TypeVar("Net", bound=torch.nn.Module)
-
-_NAMES = ("dense", "bits")
 
 
 class Keeps(torch.nn.Module):
@@ -33,11 +32,8 @@ class Keeps(torch.nn.Module):
 
     def saving(self) -> AbstractContextManager[None]:
         """Inside it, autograd keeps tensors as this layer was asked to."""
-        if self.memory is None:
+        if self.memory is None or torch.compiler.is_compiling():
             return nullcontext()
-        # not at the top: importing the kernels lets neurons run as kernels, which is for the user to ask
-        from snn4.kernels.spikes import saved_as
-
         return saved_as(self.memory)
 
     def keep(self, memory: Memory | None) -> None:
@@ -46,9 +42,8 @@ class Keeps(torch.nn.Module):
         Raises:
             OptionError: an unknown name.
         """
-        if memory not in (*_NAMES, None):
-            came = f"{type(self).__name__} got memory={memory!r}"
-            raise OptionError(came, "'dense', 'bits' or None", suggest(str(memory), _NAMES))
+        if memory is not None:
+            check_memory(type(self).__name__, memory)
         self.memory = memory
 
     def extra_repr(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from snn4.kernels.spikes import pool_spikes
 from snn4.layers.folded import Folded, fold, unfold
 
 __all__ = [
@@ -52,8 +53,6 @@ class _PoolsSpikes(Folded):
         window = self.window()
         if window is None:
             return None
-        from snn4.kernels.spikes import pool_spikes
-
         self.check(x)
         ys = pool_spikes(fold(x), window, self.kind)
         return None if ys is None else unfold(ys, *x.shape[:2])

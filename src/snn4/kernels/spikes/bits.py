@@ -16,7 +16,7 @@ from torch import Tensor
 
 from snn4.kernels.spikes.source import address, library, threads_for
 
-__all__ = ["Packed", "pack", "unpack"]
+__all__ = ["Packed", "is_dense", "pack", "unpack"]
 
 # the bits of 1.0
 _ONE = {torch.float32: 0x3F800000, torch.float64: 0x3FF0 << 48, torch.bfloat16: 0x3F80, torch.float16: 0x3C00}

@@ -27,7 +27,7 @@ _LARGE = 8 << 20
 
 
 def dense_from(weight: Tensor) -> float:
-    """The share of ones from which a matrix product is taken: a little less than where it was measured to be as fast."""
+    """The share of ones from which a matrix product is taken: a bit less than where it was measured to be as fast."""
     return 0.1 if weight.numel() * weight.element_size() > _LARGE else 0.25
 
 

@@ -21,7 +21,7 @@ from snn4.core.errors import GraphError, OptionError, suggest
 from snn4.kernels import torch_facts
 from snn4.kernels.spikes.bits import Packed, pack, unpack
 
-__all__ = ["Kept", "Memory", "keep", "restore", "saved_as"]
+__all__ = ["Kept", "Memory", "check_memory", "keep", "keep_dense", "restore", "saved_as"]
 
 Memory: TypeAlias = Literal["dense", "bits"]
 MEMORIES = ("dense", "bits")
