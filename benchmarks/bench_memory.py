@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from snn4 import nn
 from snn4.kernels import keep_memory
+from snn4.kernels.spikes.events import conv2d_of_events, linear_of_events
 from snn4.neurons import LIF
 
 Forward = Callable[[Tensor], Tensor]
@@ -207,10 +208,62 @@ def mlp_part(repeats: int) -> dict[str, Any]:
     return compare(entries, dict.fromkeys(variants, "snn4 default"), repeats)
 
 
+def events_part(repeats: int) -> dict[str, Any]:
+    """Inference: adding weights against a dense product, by the share of ones; both given the very same input."""
+    rows: dict[str, Any] = {}
+    draw = torch.Generator().manual_seed(0)
+    linear = [
+        ("linear", (m, k), nn.Linear(k, n)) for m, k, n in ((3200, 784, 512), (8000, 512, 512), (4000, 1024, 1024))
+    ]
+    linear.append(("linear", (500, 4096), nn.Linear(4096, 4096)))
+    convolutions = ((256, 32, 64, 14), (128, 64, 128, 16), (128, 128, 128, 16), (128, 256, 256, 8))
+    conv = [("conv 3x3", (n, c, s, s), nn.Conv2d(c, o, 3, padding=1)) for n, c, o, s in convolutions]
+    for kind, shape, layer in (*linear, *conv):
+        layer.to(memory_format=torch.channels_last)
+        for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.3):
+            x = (torch.rand(shape, generator=draw) < share).float()
+            x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+            dense, added = (both(layer, x, events=on) for on in (False, True))
+            with torch.no_grad():
+                gap = float((dense() - added()).abs().max())
+                times = {"dense": [seconds(dense) for _ in range(repeats)], "events": []}
+                times["events"] = [seconds(added) for _ in range(repeats)]
+            name = f"{kind} {'x'.join(map(str, shape))} -> {layer.weight.shape[0]}, {share:.0%}"
+            a, b = (1e3 * statistics.median(times[which]) for which in ("dense", "events"))
+            rows[name] = {"dense_ms": round(a, 3), "events_ms": round(b, 3), "times": round(a / b, 2), "gap": gap}
+            sys.stdout.write(f"  {name:<44}{a:>9.2f} {b:>9.2f} ms {a / b:>6.2f}x   differ by {gap:.1e}\n")
+    return rows
+
+
+def both(layer: Any, x: Tensor, *, events: bool) -> Callable[[], Tensor]:
+    """The layer on `x`, with or without events, whatever the share of ones."""
+    if not events:
+        given = (x, layer.weight, layer.bias)
+        return lambda: F.linear(*given) if x.ndim == 2 else F.conv2d(*given, padding=1)
+    if x.ndim == 2:
+        return lambda: known(linear_of_events(x, layer.weight, layer.bias, 1.1))
+    return lambda: known(
+        conv2d_of_events(x, layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation, 1.1)
+    )
+
+
+def known(y: Tensor | None) -> Tensor:
+    """What cannot be missing here."""
+    assert y is not None
+    return y
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    """Of one call."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
 def main() -> None:
     """Check, measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", default="conv,mlp", help="some of conv, mlp")
+    parser.add_argument("--parts", default="conv,mlp,events", help="some of conv, mlp, events")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--default-malloc", action="store_true", help="freed memory goes back to the system")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "memory.json")
@@ -218,11 +271,11 @@ def main() -> None:
     known: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
     keeps = False if options.default_malloc else keep_memory()
     for part in options.parts.split(","):
-        rows = {"conv": conv_part, "mlp": mlp_part}[part](options.repeats)
+        sys.stdout.write(f"\n{part}\n")
+        rows = {"conv": conv_part, "mlp": mlp_part, "events": events_part}[part](options.repeats)
         about = {"repeats": options.repeats, "keep_memory": keeps, **conditions(), "load_at_end": os.getloadavg()}
         known[part] = {"rows": rows, "conditions": about}
-        sys.stdout.write(f"\n{part}\n")
-        for name, row in rows.items():
+        for name, row in rows.items() if part != "events" else ():
             sys.stdout.write(f"  {name:<36}{row['kept_MiB']:>10.2f} MiB {row['step_ms']:>9.2f} ms\n")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(known, indent=2) + "\n")

@@ -405,3 +405,30 @@ def test_events_run_where_they_were_asked_for_and_pay():
         with torch.autocast("cpu", torch.bfloat16):
             assert linear_of_events(x, asked.weight, asked.bias) is None
     assert not nn.use_events(torch.nn.Sequential(asked), False)[0].events
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"padding": 1}, {"stride": 2}, {"kernel_size": (1, 3), "padding": (0, 2)}, {"dilation": 2, "bias": False}],
+    ids=str,
+)
+@pytest.mark.parametrize(("channels", "outputs"), [(3, 5), (8, 16), (37, 70)])
+def test_convolutions_of_events_add_the_weights(options, channels, outputs, monkeypatch):
+    monkeypatch.setattr(events, "_PIXELS", 1)
+    layer = nn.Conv2d(channels, outputs, **{"kernel_size": 3, **options})
+    draw = torch.Generator().manual_seed(3)
+    for parameter in layer.parameters():
+        parameter.data = torch.randint(-50, 50, parameter.shape, generator=draw).float()
+    x = last(spikes(6, channels, 9, 7, share=0.1))
+    given = (layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation)
+    with torch.no_grad():
+        expected = layer(x.unflatten(0, (3, 2)))
+        ys = events.conv2d_of_events(x, *given)
+        assert ys is not None
+        assert torch.equal(ys, expected.flatten(0, 1))
+        assert ys.stride() == expected.flatten(0, 1).stride()
+        assert torch.equal(nn.use_events(layer)(x.unflatten(0, (3, 2))), expected)
+        assert events.conv2d_of_events(x.contiguous(), *given) is None
+        assert events.conv2d_of_events(x * 0.5, *given) is None
+        assert events.conv2d_of_events(last(spikes(6, channels, 9, 7, share=0.5)), *given) is None
+    assert events.conv2d_of_events(x, *given) is None, "with gradients"

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from snn4.core.checks import check_sequence
 from snn4.core.errors import OptionError
-from snn4.kernels.spikes.events import linear_of_events
-from snn4.layers.folded import Folded
+from snn4.kernels.spikes.events import conv2d_of_events, linear_of_events
+from snn4.layers.folded import Folded, fold, unfold
 from snn4.layers.memory import Keeps, KeepsInput, Memory
 
 __all__ = [
@@ -78,9 +78,26 @@ class Conv1d(KeepsInput, Folded, torch.nn.Conv1d):
 
 
 class Conv2d(KeepsInput, Folded, torch.nn.Conv2d):
-    """torch.nn.Conv2d at every step. Shape: (T, B, C, H, W) -> (T, B, C', H', W')."""
+    """torch.nn.Conv2d at every step. Shape: (T, B, C, H, W) -> (T, B, C', H', W').
+
+    `events` is as in `Linear`, for inputs in channels_last and without groups; `use_events` sets it.
+    """
 
     features = (3,)
+    events: bool = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer at every step."""
+        ys = self._of_events(x) if self.events else None
+        return super().forward(x) if ys is None else ys
+
+    def _of_events(self, x: Tensor) -> Tensor | None:
+        self.check(x)
+        padding = self.padding
+        if self.padding_mode != "zeros" or isinstance(padding, str) or self.groups != 1:
+            return None
+        ys = conv2d_of_events(fold(x), self.weight, self.bias, self.stride, padding, self.dilation)
+        return None if ys is None else unfold(ys, *x.shape[:2])
 
 
 class Conv3d(KeepsInput, Folded, torch.nn.Conv3d):
@@ -112,23 +129,23 @@ class PReLU(Folded, torch.nn.PReLU):
 
 
 def use_events(net: Net, on: bool = True) -> Net:
-    """Let every `Linear` of `net` multiply by adding weights, where its input is sparse enough; returns the same net.
+    """Let every `Linear` and `Conv2d` multiply by adding weights, where its input is sparse enough; returns the net.
 
     Args:
         net: a network.
-        on: `False` for matrix products throughout.
+        on: `False` for dense products throughout.
 
     Raises:
-        OptionError: the network has no `Linear` of snn4.nn.
+        OptionError: the network has neither of snn4.nn.
 
     Example:
         >>> net = use_events(torch.nn.Sequential(Linear(20, 30)))
         >>> net[0].events
         True
     """
-    layers = [module for module in net.modules() if isinstance(module, Linear)]
+    layers = [module for module in net.modules() if isinstance(module, (Linear, Conv2d))]
     if not layers:
-        raise OptionError(f"{type(net).__name__} has no Linear of snn4.nn", "a network with at least one")
+        raise OptionError(f"{type(net).__name__} has no Linear or Conv2d of snn4.nn", "a network with at least one")
     for layer in layers:
         layer.events = on
     return net
