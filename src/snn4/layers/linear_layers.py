@@ -86,10 +86,10 @@ class Conv2d(KeepsInput, Folded, torch.nn.Conv2d):
     features = (3,)
     events: bool = False
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """The layer at every step."""
-        ys = self._of_events(x) if self.events else None
-        return super().forward(x) if ys is None else ys
+        ys = self._of_events(input) if self.events else None
+        return super().forward(input) if ys is None else ys
 
     def _of_events(self, x: Tensor) -> Tensor | None:
         self.check(x)
