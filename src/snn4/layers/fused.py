@@ -150,9 +150,13 @@ def fuse(net: Net, *, recompute: bool = False) -> Net:
         >>> type(fuse(net)).__name__, list(fuse(net).state_dict()) == list(net.state_dict())
         ('Fused', True)
     """
-    members = {name: child for name, child in net._modules.items() if child is not None}
+    # also a member that stands in two places
+    members: dict[str, torch.nn.Module] = {
+        name: child for name, child in vars(net)["_modules"].items() if child is not None
+    }
     for name, child in members.items():
-        net._modules[name] = members[name] = fuse(child, recompute=recompute)
+        members[name] = fuse(child, recompute=recompute)
+        setattr(net, name, members[name])
     if type(net) is not torch.nn.Sequential or _hooked(net):
         return net
     new = Fused(OrderedDict(members), recompute=recompute)
