@@ -432,3 +432,18 @@ def test_convolutions_of_events_add_the_weights(options, channels, outputs, monk
         assert events.conv2d_of_events(x * 0.5, *given) is None
         assert events.conv2d_of_events(last(spikes(6, channels, 9, 7, share=0.5)), *given) is None
     assert events.conv2d_of_events(x, *given) is None, "with gradients"
+
+
+def test_tensors_of_other_kinds_are_left_alone():
+    x = spikes(40, 30)
+    with saved_as("bits"):
+        # a sparse matrix is kept by its product; an embedding keeps its indices
+        weight = torch.ones(30, 2, requires_grad=True)
+        y = torch.sparse.mm(x.to_sparse(), weight).sum()
+        table = torch.ones(70_000, 2, requires_grad=True)
+        indices = torch.tensor([0, 255, 256, 65_536, 69_999]).repeat(100)
+        z = F.embedding(indices, table).sum()
+    (y + z).backward()
+    torch.testing.assert_close(weight.grad[:, 0], x.sum(0))
+    assert table.grad[:, 0].nonzero().flatten().tolist() == [0, 255, 256, 65_536, 69_999]
+    assert pack(torch.zeros(300, device="meta")) is None

@@ -83,7 +83,8 @@ def pack(x: Tensor, *, quarters: bool = False) -> Packed | None:
         True
     """
     x = x.detach()
-    if x.dtype not in _ONE or x.numel() == 0 or not is_dense(x):
+    strided = x.layout == torch.strided and x.device.type != "meta"
+    if x.dtype not in _ONE or not strided or x.numel() == 0 or not is_dense(x):
         return None
     return _bits(x) or (_quarters(x) if quarters else None)
 

@@ -92,12 +92,12 @@ def _saving(memory: Memory) -> Iterator[None]:
 def keep(tensor: Tensor) -> Packed | Kept | _Narrow:
     """What is kept of a tensor."""
     # a parameter is in memory anyway
-    if tensor.numel() >= _SMALL and not (tensor.is_leaf and tensor.requires_grad):
+    if type(tensor) is Tensor and tensor.numel() >= _SMALL and not (tensor.is_leaf and tensor.requires_grad):
         if tensor.is_floating_point():
-            packed = pack(tensor, quarters=True) if type(tensor) is Tensor else None
+            packed = pack(tensor, quarters=True)
             if packed is not None:
                 return packed
-        elif tensor.dtype == torch.int64:
+        elif tensor.dtype == torch.int64 and tensor.layout == torch.strided and tensor.device.type != "meta":
             return _narrow(tensor)
     return keep_dense(tensor)
 
