@@ -415,6 +415,7 @@ def test_events_run_where_they_were_asked_for_and_pay():
 @pytest.mark.parametrize(("channels", "outputs"), [(3, 5), (8, 16), (37, 70)])
 def test_convolutions_of_events_add_the_weights(options, channels, outputs, monkeypatch):
     monkeypatch.setattr(events, "_PIXELS", 1)
+    monkeypatch.setattr(events, "dense_from", lambda _weight: 0.3)
     layer = nn.Conv2d(channels, outputs, **{"kernel_size": 3, **options})
     draw = torch.Generator().manual_seed(3)
     for parameter in layer.parameters():
