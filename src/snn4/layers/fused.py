@@ -134,7 +134,15 @@ def _normed(layer: BatchNorm2d, neuron: Neuron, zs: Tensor) -> Tensor:
         _tell(neuron, zs, layer, done if isinstance(done, str) else None)
         return neuron.sequence(layer(zs), state) if isinstance(done, str) else done
 
-    return neuron.carried(zs, sequence)
+    def outputs(zs: Tensor) -> Tensor:
+        # one number for all elements, where that is all there is to the state at rest
+        plain = getattr(neuron.initial, "__func__", None) is Neuron.initial
+        rest = (zs.new_full((), value).expand(zs.shape[1:]) for value in neuron.rest()) if plain else ()
+        done = normed(norm, neuron, zs, neuron.State(*rest) if plain else neuron.initial(zs[0]), last=False)
+        _tell(neuron, zs, layer, done if isinstance(done, str) else None)
+        return neuron.outputs(layer(zs)) if isinstance(done, str) else done[0]
+
+    return neuron.carried(zs, sequence, outputs)
 
 
 def fuse(net: Net, *, recompute: bool = False) -> Net:

@@ -148,7 +148,7 @@ def with_line(traced: Traced, tensors: int, *, once: bool) -> Traced:
     )
 
 
-def normed(norm: Norm, neuron: Neuron, zs: Tensor, state: Any) -> tuple[Tensor, Any] | str:
+def normed(norm: Norm, neuron: Neuron, zs: Tensor, state: Any, *, last: bool = True) -> tuple[Tensor, Any] | str:
     """Outputs and last state of `neuron` on what `norm` makes of `zs`; or why they cannot run together.
 
     Args:
@@ -156,6 +156,7 @@ def normed(norm: Norm, neuron: Neuron, zs: Tensor, state: Any) -> tuple[Tensor, 
         neuron: any neuron that runs as a C++ kernel.
         zs: input of the batch norm. Shape (T, B, C, *).
         state: the neuron's state before the first step.
+        last: whether the last state is asked for; else it is None.
     """
     kernel, refused = registry.choose(neuron, zs, state)
     if not isinstance(kernel, CppKernel):
@@ -187,14 +188,14 @@ def normed(norm: Norm, neuron: Neuron, zs: Tensor, state: Any) -> tuple[Tensor, 
         a, b = a.view(shape), b.view(shape)
     inputs = [t for t in (zs, norm.weight, norm.bias, *state, *learned) if t is not None]
     if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
-        call = _Call(neuron, seen, plan, layout, "recompute", len(state))
+        call = _Call(neuron, seen, plan, layout, plan.keeps("auto", len(zs)), len(state), last)
         apply = cast("Callable[..., tuple[Tensor, ...]]", _Normed.apply)
-        ys, *last = apply(call, norm, (mean, inverse, a, b), zs, norm.weight, norm.bias, *state, *tensors)
+        ys, *after = apply(call, norm, (mean, inverse, a, b), zs, norm.weight, norm.bias, *state, *tensors)
     else:
         given = [t.detach() for t in (*tensors, a, b)]
         first = [s.detach() for s in state]
-        ys, last, _ = plan.forward(zs.detach(), first, given, layout, "recompute", keep=False)
-    return ys, type(state)(*last)
+        ys, after, _, _ = plan.forward(zs.detach(), first, given, layout, None, last=last)
+    return ys, type(state)(*after) if last else None
 
 
 class _Normed(torch.autograd.Function):
@@ -213,18 +214,20 @@ class _Normed(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         mean, inverse, a, b = made
         state, tensors = rest[: call.fields], rest[call.fields :]
-        ys, last, _ = call.plan.forward(zs, state, (*tensors, a, b), call.layout, "recompute", keep=True)
-        ctx.call, ctx.norm = call, norm
+        given = (*tensors, a, b)
+        ys, last, kept, call.ready = call.plan.forward(zs, state, given, call.layout, call.keeps, last=call.last)
+        ctx.call, ctx.norm, ctx.count = call, norm, len(rest)
         ctx.set_materialize_grads(False)
         running = (None, None) if norm.batch else (norm.mean, norm.variance)
-        ctx.save_for_backward(zs, weight, bias, mean, inverse, a, b, *running, *rest)
+        ctx.save_for_backward(zs, weight, bias, mean, inverse, *running, *rest, *kept)
         return (ys, *last)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         call, norm = cast("_Call", ctx.call), cast("Norm", ctx.norm)
-        zs, weight, bias, mean, inverse, a, b, *running = ctx.saved_tensors[:9]
-        rest: Sequence[Tensor] = ctx.saved_tensors[9:]
+        saved: Sequence[Tensor] = ctx.saved_tensors
+        zs, weight, bias, mean, inverse, *running = saved[:7]
+        rest, kept = saved[7 : 7 + ctx.count], saved[7 + ctx.count :]
         state, tensors = rest[: call.fields], rest[call.fields :]
         needs = ctx.needs_input_grad[3:]
         if all(g is None for g in grads):
@@ -238,12 +241,12 @@ class _Normed(torch.autograd.Function):
         grad_xs, grad_state, grad_tensors = call.plan.backward(
             zs,
             state,
-            (),
-            (*tensors, a, b),
+            kept,
+            call.ready,
             grad_ys,
-            grads[1:],
+            grads[1:] or (None,) * call.fields,
             call.layout,
-            "recompute",
+            call.keeps,
             need_x=need_line,
             need_state=any(needs[3 : 3 + call.fields]),
         )
