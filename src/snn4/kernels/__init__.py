@@ -11,10 +11,11 @@ from snn4.kernels.build import BuildError
 from snn4.kernels.choice import use
 from snn4.kernels.fused import CPP, CppKernel
 from snn4.kernels.memory import keep_memory
+from snn4.kernels.spikes import saved_as
 from snn4.kernels.warm import warmup
 from snn4.through_time import registry
 
 if CPP not in registry.registered():
     registry.register(CPP)
 
-__all__ = ["BuildError", "CppKernel", "keep_memory", "pool", "use", "warmup"]
+__all__ = ["BuildError", "CppKernel", "keep_memory", "pool", "saved_as", "use", "warmup"]

@@ -8,6 +8,7 @@ it, from sums over time and elements that the kernel has made.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,7 @@ from torch.func import functional_call, vjp
 from snn4.kernels.lowering import decompositions
 from snn4.kernels.split import Refused, Splitter, Traced
 from snn4.kernels.torch_facts import Stepper
+from snn4.through_time.autograd import saved_tensor_hooks
 
 if TYPE_CHECKING:
     from snn4.through_time import Neuron
@@ -72,7 +74,13 @@ def trace(
     Raises:
         Refused: with the reason.
     """
-    module, names = _make(neuron, tensors, features, dtype, learned)
+    if saved_tensor_hooks() is not None:
+        # torch.func does not work where saved tensors are packed (checkpoints, snn4.kernels.saved_as); they are packed
+        # thread by thread
+        with ThreadPoolExecutor(1) as thread:
+            module, names = thread.submit(_make, neuron, tensors, features, dtype, learned).result()
+    else:
+        module, names = _make(neuron, tensors, features, dtype, learned)
     count = len(neuron.State._fields)
     return Splitter(type(neuron).__name__, neuron, module, count, names, learned, (_BATCH, *features), dtype).split()
 
