@@ -112,7 +112,7 @@ class Ticking(Adaptive):
 @pytest.mark.parametrize(
     ("neuron", "reason"),
     [
-        (Ticking, "would mutate a captured Tensor"),
+        (Ticking, "add_.Tensor would change a tensor that it was given"),
         (Overwriting, "Overwriting.step cannot be traced"),
         (Sorting, r"Sorting.step does aten.cumsum.default, unknown \(test_choice.py, line \d+: .*cumsum"),
         (Mixing, r"aten.mean.dim, not elementwise \(test_choice.py"),

@@ -7,9 +7,10 @@ import ctypes
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -301,7 +302,7 @@ def plan_for(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: tor
         with _lock:
             plan = _plans.get(key)
             if plan is None:
-                plan = _plans[key] = _made(neuron, seen, features, dtype)
+                plan = _plans[key] = _undisturbed(lambda: _made(neuron, seen, features, dtype))
                 while len(_plans) > _PLANS:
                     _plans.popitem(last=False)
     if isinstance(plan, Plan) and mode not in plan.libraries:
@@ -324,6 +325,19 @@ def _copy(neuron: Neuron) -> Neuron:
     # a tensor that somebody has put in a parameter's place for one call cannot be copied, and need not be
     memo.update((id(t), t) for t in (*neuron.parameters(), *neuron.buffers()))
     return copy.deepcopy(neuron, memo)
+
+
+Found = TypeVar("Found")
+
+
+def _undisturbed(make: Callable[[], Found]) -> Found:
+    """Do it in a thread of its own: none of the caller's modes, hooks, transforms, autocast or default device is there.
+
+    What torch.utils.checkpoint, a counter or the first call inside `torch.inference_mode` leaves in the caller's thread
+    would otherwise decide whether a neuron can be traced, once and for all.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(make).result()
 
 
 def _made(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype) -> Plan | str:
