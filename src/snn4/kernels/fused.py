@@ -48,11 +48,15 @@ class CppKernel:
 
     def refuses(self, neuron: Neuron, xs: Tensor, state: Any) -> str | None:
         """Why this call goes elsewhere, or None. At a neuron's first call this traces and compiles it."""
-        if torch.compiler.is_compiling():
-            return "inside torch.compile, which makes its own kernels"
         wanted = wish()
         if wanted.implementation == "reference":
             return "use('reference') is in force"
+        if torch.compiler.is_compiling():
+            if torch.compiler.is_exporting():
+                return "inside torch.export, whose graph must stand alone"
+            from snn4.kernels import compiled
+
+            return compiled.refuses(neuron, xs, state)
         reason = self._refuses(neuron, xs, state, wanted.backward)
         if reason is not None and wanted.implementation == "c++":
             raise OptionError(
@@ -93,6 +97,10 @@ class CppKernel:
 
     def __call__(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Outputs and last state."""
+        if torch.compiler.is_compiling():
+            from snn4.kernels import compiled
+
+            return compiled.call(neuron, xs, state)
         accepted = self._local.accepted
         self._local.accepted = None
         if accepted is None or accepted[0]() is not neuron or accepted[1]() is not xs:
