@@ -190,8 +190,9 @@ def test_torch_checks_the_operations(need_x):
     neuron = LIF(tau=Learned(2.0, shape=(3,)), v_threshold=Learned(1.0))
     x, (v,) = inputs(neuron, (4, 2, 3))
     from snn4.kernels import compiled
+    from snn4.kernels.plan import plan_for
 
-    _, plan, *paths = compiled._asked(neuron, (3,), torch.float32).split(" ")
+    _, plan, *paths = compiled._asked(plan_for, neuron, (3,), torch.float32).split(" ")
     tensors = [neuron.get_parameter(p).detach().requires_grad_() for p in paths]
     x.requires_grad_(need_x)
     arguments = (x, [v.requires_grad_()], tensors, plan)

@@ -24,15 +24,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from snn4.core.errors import MissingLibraryError, Snn4Error, StorageError
 from snn4.core.files import atomic, write_json, write_text
 
-__all__ = ["BuildError", "Compiler", "cache_folder", "find_compiler", "library", "no_compiler_reason", "notice"]
+__all__ = ["BuildError", "Compiler", "cache_folder", "find_compiler", "kept", "library", "no_compiler_reason", "notice"]
 
 _FORMAT = "snn4.kernel.1"
 _TIMEOUT = 300.0
@@ -138,7 +138,8 @@ def cache_folder() -> Path:
 
 
 _lock = threading.RLock()
-_loaded: dict[tuple[str, str], ctypes.CDLL] = {}
+_loaded: dict[tuple[str, str], Any] = {}
+Loaded = TypeVar("Loaded")
 
 
 def library(source: str, *, label: str, flags: Sequence[str] = ()) -> ctypes.CDLL:
@@ -162,65 +163,88 @@ def library(source: str, *, label: str, flags: Sequence[str] = ()) -> ctypes.CDL
     if compiler is None or os.name == "nt":
         raise MissingLibraryError(f"{label} cannot be compiled ({no_compiler_reason()})", "a C++ compiler")
     options = (*compiler.flags, *flags)
-    parts = (_FORMAT, source, *options, compiler.path, compiler.stamp, _cpu(), platform.machine())
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    # OpenMP of torch must be in the process before ours is looked for: it is then the same one
+    import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+    return kept(
+        (source, *options, compiler.path, compiler.stamp),
+        suffix=".so",
+        label=label,
+        make=lambda cpp: _compile(source, label, compiler, options, cpp),
+        load=lambda path: ctypes.CDLL(str(path)),
+    )
+
+
+def kept(
+    parts: Sequence[str], *, suffix: str, label: str, make: Callable[[Path], bytes], load: Callable[[Path], Loaded]
+) -> Loaded:
+    """Machine code from memory, from the cache, or made now.
+
+    Args:
+        parts: what it is made from: source, flags, versions. The CPU is added.
+        suffix: of its file.
+        label: what it is, for the line that announces that it was made.
+        make: makes it; gets a path, without suffix, beside which it may leave its source for the reader.
+        load: makes a file ready to be called. An `OSError` says that the file is none, and it is made again.
+    """
+    key = hashlib.sha256("\0".join((_FORMAT, *parts, _cpu(), platform.machine())).encode()).hexdigest()[:32]
     folder = cache_folder()
     with _lock:
         known = _loaded.get((str(folder), key))
         if known is None:
-            # OpenMP of torch must be in the process before ours is looked for: it is then the same one
-            import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]
-
-            known = _loaded[str(folder), key] = _cached(source, label, compiler, options, key, folder)
+            known = _loaded[str(folder), key] = _cached(_usable(folder), key + suffix, label, make, load)
         return known
 
 
 def _cached(
-    source: str, label: str, compiler: Compiler, options: tuple[str, ...], key: str, folder: Path
-) -> ctypes.CDLL:
-    folder = _usable(folder)
-    found = _load(folder, key)
+    folder: Path, name: str, label: str, make: Callable[[Path], bytes], load: Callable[[Path], Loaded]
+) -> Loaded:
+    path = folder / name
+    found = _load(path, load)
     if found is not None:
         return found
-    with _waiting(folder / f"{key}.lock"):
+    with _waiting(path.with_suffix(".lock")):
         # another process may have been faster
-        found = _load(folder, key)
+        found = _load(path, load)
         if found is not None:
             return found
         began = time.perf_counter()
-        binary = _compile(source, label, compiler, options, folder / f"{key}.cpp")
+        binary = make(path.with_suffix(""))
         notice(f"compiled {label} for this machine in {time.perf_counter() - began:.1f} s, kept in {folder}")
         try:
-            return _keep(binary, folder, key, label, options)
+            _keep(binary, path, label)
         except StorageError as problem:
             notice(f"the compiled {label} cannot be kept ({problem.came}); the next process compiles it again")
-            return _keep(binary, _temporary(), key, label, options)
+            path = _temporary() / name
+            _keep(binary, path, label)
+        return load(path)
 
 
-def _keep(binary: bytes, folder: Path, key: str, label: str, options: tuple[str, ...]) -> ctypes.CDLL:
-    """Write a shared object and then its checksum, and load it."""
-    with atomic(folder / f"{key}.so") as file:
+def _keep(binary: bytes, path: Path, label: str) -> None:
+    """Write machine code and then its checksum."""
+    with atomic(path) as file:
         file.write(binary)
-    about = {"format": _FORMAT, "sha256": hashlib.sha256(binary).hexdigest(), "label": label, "flags": list(options)}
-    write_json(folder / f"{key}.json", about)
-    return ctypes.CDLL(str(folder / f"{key}.so"))
+    write_json(
+        path.with_suffix(".json"),
+        {"format": _FORMAT, "sha256": hashlib.sha256(binary).hexdigest(), "label": label},
+    )
 
 
-def _load(folder: Path, key: str) -> ctypes.CDLL | None:
-    """The kept shared object, if it is whole. A truncated one would kill the process when it is loaded."""
-    path = folder / f"{key}.so"
+def _load(path: Path, load: Callable[[Path], Loaded]) -> Loaded | None:
+    """What is kept, if it is whole. A truncated one would kill the process when it is loaded."""
     try:
-        about: Any = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+        about: Any = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         binary = path.read_bytes()
         entry = cast("dict[str, Any]", about) if isinstance(about, dict) else {}
         if entry.get("format") == _FORMAT and entry.get("sha256") == hashlib.sha256(binary).hexdigest():
-            return ctypes.CDLL(str(path))
+            return load(path)
     except (OSError, ValueError):
         pass
     return None
 
 
-def _compile(source: str, label: str, compiler: Compiler, options: tuple[str, ...], cpp: Path) -> bytes:
+def _compile(source: str, label: str, compiler: Compiler, options: tuple[str, ...], place: Path) -> bytes:
+    cpp = place.with_suffix(".cpp")
     with tempfile.TemporaryDirectory(prefix="snn4-build-") as name:
         out = Path(name) / "kernel.so"
         with contextlib.suppress(StorageError):

@@ -20,32 +20,32 @@ from snn4.core.errors import GraphError
 from snn4.kernels import torch_facts
 from snn4.kernels.identity import identity
 from snn4.kernels.layout import layout_of
-from snn4.kernels.plan import Plan, plan_for
 from snn4.kernels.split import Refused
 
 if TYPE_CHECKING:
+    from snn4.kernels.fused import AnyPlan, PlanFor
     from snn4.through_time import Neuron
 
 __all__ = ["call", "refuses"]
 
-_plans: dict[str, tuple[Plan, int]] = {}
+_plans: dict[str, tuple[AnyPlan, int]] = {}
 
 
-def refuses(neuron: Neuron, xs: Tensor, state: Any) -> str | None:
+def refuses(plan_for: PlanFor, neuron: Neuron, xs: Tensor, state: Any) -> str | None:
     """Why a graph gets the loop over `step`, or None. Torch's compiler looks into this function."""
     if xs.device.type != "cpu" or xs.dtype not in (torch.float32, torch.float64):
         return "inside torch.compile: not float32 or float64 on the CPU"
     if any(t.dtype != xs.dtype or t.shape != xs.shape[1:] or t.device != xs.device for t in state):
         return "a state field of another shape, dtype or device than the input's steps"
-    found = _asked(neuron, tuple(int(n) for n in xs.shape[2:]), xs.dtype)
+    found = _asked(plan_for, neuron, tuple(int(n) for n in xs.shape[2:]), xs.dtype)
     return None if found.startswith("plan ") else found
 
 
-def call(neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
+def call(plan_for: PlanFor, neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
     """Outputs and last state. Torch's compiler looks into this function."""
-    _, plan, *paths = _asked(neuron, tuple(int(n) for n in xs.shape[2:]), xs.dtype).split(" ")
-    # Nothing reads what this gives, and the graph is rid of it. But whatever the step reads of its neuron is from now on
-    # watched: when a setting changes, the graph is made again.
+    _, plan, *paths = _asked(plan_for, neuron, tuple(int(n) for n in xs.shape[2:]), xs.dtype).split(" ")
+    # Nothing reads what this gives, and the graph is rid of it. But whatever the step reads of its neuron is watched
+    # from now on: when a setting changes, the graph is made again.
     with torch.no_grad():
         neuron.step(xs[0], state)
     tensors: list[Tensor] = []
@@ -59,8 +59,8 @@ def call(neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
 
 
 @torch.compiler.assume_constant_result
-def _asked(neuron: Neuron, features: tuple[int, ...], dtype: torch.dtype) -> str:
-    """ "plan", its name and the paths of the neuron's tensors, or a reason. Runs while a graph is traced."""
+def _asked(plan_for: PlanFor, neuron: Neuron, features: tuple[int, ...], dtype: torch.dtype) -> str:
+    """The word plan, its name and the paths of the neuron's tensors; or a reason. Runs while a graph is traced."""
     if reason := torch_facts.transformed():
         return reason
     try:
@@ -73,13 +73,13 @@ def _asked(neuron: Neuron, features: tuple[int, ...], dtype: torch.dtype) -> str
     if isinstance(plan, str):
         return plan
     learned = [name for name, tensor in seen.tensors.items() if tensor.requires_grad]
-    about = repr((plan.label, plan.traced, plan.graph.numbers, dtype, features, len(learned)))
+    about = repr((type(plan).__name__, plan.label, plan.traced, plan.graph.numbers, dtype, features, len(learned)))
     name = hashlib.sha256(about.encode()).hexdigest()[:24]
     _plans[name] = plan, len(learned)
     return " ".join(("plan", name, *learned, *(n for n in seen.tensors if n not in learned)))
 
 
-def _named(plan: str) -> tuple[Plan, int]:
+def _named(plan: str) -> tuple[AnyPlan, int]:
     found = _plans.get(plan)
     if found is None:
         raise GraphError(
@@ -112,7 +112,7 @@ def _neuron(x: Tensor, state: Sequence[Tensor], tensors: Sequence[Tensor], plan:
 
 
 @_neuron.register_fake
-def _(x: Tensor, state: Sequence[Tensor], tensors: Sequence[Tensor], plan: str) -> list[Tensor]:
+def _(x: Tensor, state: Sequence[Tensor], tensors: Sequence[Tensor], plan: str) -> list[Tensor]:  # noqa: ARG001
     return [torch.empty_like(x), *(torch.empty_like(x[0]) for _ in state)]
 
 
@@ -141,14 +141,19 @@ def _backward(
 
 @_backward.register_fake
 def _(
-    x: Tensor, state: Sequence[Tensor], tensors: Sequence[Tensor], grads: Sequence[Tensor], plan: str, need_x: bool
+    x: Tensor,
+    state: Sequence[Tensor],
+    tensors: Sequence[Tensor],
+    grads: Sequence[Tensor],  # noqa: ARG001
+    plan: str,
+    need_x: bool,
 ) -> list[Tensor]:
     _, learned = _named(plan)
     first = torch.empty_like(x) if need_x else x.new_zeros(())
     return [first, *(torch.empty_like(t) for t in (*state, *tensors[:learned]))]
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:  # noqa: ARG001
     x, state, tensors, ctx.plan = inputs
     ctx.fields, ctx.count = len(state), len(tensors)
     ctx.save_for_backward(x, *state, *tensors)

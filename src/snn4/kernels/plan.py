@@ -25,10 +25,10 @@ from snn4.kernels.trace import trace
 if TYPE_CHECKING:
     from snn4.through_time import Neuron
 
-__all__ = ["Kept", "Plan", "plan_for"]
+__all__ = ["SERIAL", "Kept", "Plan", "plan_for", "traced_step"]
 
 # below, one thread is faster than waking others
-_SERIAL = 32_768
+SERIAL = 32_768
 # above, what is written would not stay in the cache anyway
 _STREAM_BYTES = 8 << 20
 # states of a tile that are kept at once in a backward pass; more steps are taken segment by segment
@@ -136,7 +136,7 @@ class Plan:
             "P": row,
             "XS": layout.count if xs is None else xs.stride(0),
             "stream": int(elements * self.size > _STREAM_BYTES),
-            "threads": torch.get_num_threads() if elements >= _SERIAL else 1,
+            "threads": torch.get_num_threads() if elements >= SERIAL else 1,
             "numbers": ctypes.addressof(self.numbers),
             "x": 0 if xs is None else xs.data_ptr(),
         }
@@ -162,7 +162,7 @@ class Plan:
         kept = [layout.empty(xs, len(xs)) for _ in range(self.saved_count(mode))]
         slots = self.common(len(xs), xs, layout, row)
         slots["y"] = ys.data_ptr()
-        alive = self._first(slots, state, layout)
+        alive = self.first(slots, state, layout)
         for k, value in enumerate(last):
             slots[f"last{k}"] = value.data_ptr()
         for k, value in enumerate(kept):
@@ -172,7 +172,8 @@ class Plan:
         del alive
         return ys, last, kept
 
-    def _first(self, slots: dict[str, int], state: Sequence[Tensor], layout: Layout) -> list[Tensor]:
+    def first(self, slots: dict[str, int], state: Sequence[Tensor], layout: Layout) -> list[Tensor]:
+        """Put the first state into `slots`; what is returned must live until the call is over."""
         arranged: list[Tensor] = []
         for k, value in enumerate(state):
             # one number for all elements, as rest often is, needs no memory
@@ -215,7 +216,7 @@ class Plan:
         slots["K"] = max(1, min(steps, _HISTORY_BYTES // (cpp.TILE * self.size * fields)))
         slots.update(G=groups, gy=grad_ys.data_ptr(), gx=0 if grad_x is None else grad_x.data_ptr())
         slots.update(partial=partial.data_ptr(), sums=sums.data_ptr())
-        alive = [*self._first(slots, state, layout), *parameters.values()] if state else []
+        alive = [*self.first(slots, state, layout), *parameters.values()] if state else []
         grad_first: list[Tensor | None] = []
         for k, grad in enumerate(grad_last):
             arranged = None if grad is None else layout.arranged(grad)
@@ -229,7 +230,7 @@ class Plan:
         slots.update((name, value.data_ptr()) for name, value in parameters.items())
         self._call("snn4_backward", mode, 1, slots)
         del alive
-        return grad_x, grad_first, self._gradients(values, sums, layout, row)
+        return grad_x, grad_first, self.gradients(values, sums, layout, row)
 
     def _call(self, name: str, mode: cpp.Mode, which: int, slots: Mapping[str, int]) -> None:
         order = self.slots[mode][which]
@@ -237,7 +238,7 @@ class Plan:
         if self.library(mode)[name](array):
             raise MemoryError(f"the {self.label} kernel found no room for the states of a tile")
 
-    def _gradients(self, values: dict[str, Tensor], sums: Tensor, layout: Layout, row: int) -> list[Tensor | None]:
+    def gradients(self, values: dict[str, Tensor], sums: Tensor, layout: Layout, row: int) -> list[Tensor | None]:
         """The gradients of the neuron's tensors, from sums over time and elements."""
         if not self.traced.roots:
             return [None] * len(self.traced.gradients)
@@ -302,7 +303,7 @@ def plan_for(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: tor
         with _lock:
             plan = _plans.get(key)
             if plan is None:
-                plan = _plans[key] = _undisturbed(lambda: _made(neuron, seen, features, dtype))
+                plan = _plans[key] = _made(neuron, seen, features, dtype)
                 while len(_plans) > _PLANS:
                     _plans.popitem(last=False)
     if isinstance(plan, Plan) and mode not in plan.libraries:
@@ -313,7 +314,7 @@ def plan_for(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: tor
             with _lock:
                 plan.library(mode)
         except build.BuildError as problem:
-            build.notice(f"{type(neuron).__name__} runs in the reference loop: {problem}")
+            build.notice(f"{type(neuron).__name__} has no C++ kernel: {problem}")
             _plans[key] = str(problem)
             return str(problem)
     return plan
@@ -341,6 +342,16 @@ def _undisturbed(make: Callable[[], Found]) -> Found:
 
 
 def _made(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype) -> Plan | str:
+    traced = traced_step(neuron, seen, features, dtype)
+    return traced if isinstance(traced, str) else Plan(traced, type(neuron).__name__, dtype)
+
+
+def traced_step(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype) -> Traced | str:
+    """The neuron's step, traced in a copy that is thrown away; or why it cannot be."""
+    return _undisturbed(lambda: _traced(neuron, seen, features, dtype))
+
+
+def _traced(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype) -> Traced | str:
     learned = [name for name, tensor in seen.tensors.items() if tensor.requires_grad]
     rest = [name for name in seen.tensors if name not in learned]
     tensors = {n: seen.tensors[n] for n in (*learned, *rest)}
@@ -359,4 +370,4 @@ def _made(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.
         changed = True
     if changed:
         return f"{type(neuron).__name__}.step changes its module"
-    return Plan(traced, type(neuron).__name__, dtype)
+    return traced
