@@ -6,7 +6,7 @@ reference loop, and `snn4.explain` says why; `with snn4.kernels.use("reference")
 
 from __future__ import annotations
 
-from snn4.kernels.build import BuildError
+from snn4.kernels.build import BuildError, clear_cache
 from snn4.kernels.choice import use
 from snn4.kernels.fused import CPP, NUMBA, CpuKernel
 from snn4.kernels.memory import keep_memory
@@ -18,4 +18,4 @@ for kernel in (NUMBA, CPP):
     if kernel not in registry.registered():
         registry.register(kernel)
 
-__all__ = ["BuildError", "CpuKernel", "keep_memory", "use", "warmup"]
+__all__ = ["BuildError", "CpuKernel", "clear_cache", "keep_memory", "use", "warmup"]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from snn4.core.errors import MissingLibraryError
-from snn4.kernels import build
+from snn4.kernels import build, torch_facts
 from snn4.kernels.identity import Identity
 from snn4.kernels.layout import Layout
 from snn4.kernels.numba_build import NumbaLibrary, load_numba, no_numba_reason
@@ -138,7 +138,7 @@ class NumbaPlan:
         backward = name == "backward"
         order = slots(self.graph, mode, backward)
         room = room_of(self.graph, mode, backward, steps, segment, self.host.size)
-        threads = torch.get_num_threads() if given["T"] * given["N"] >= SERIAL else 1
+        threads = torch_facts.threads() if given["T"] * given["N"] >= SERIAL else 1
         self.library(mode).call(name, [given.get(slot, 0) for slot in order], units, threads, room)
 
 

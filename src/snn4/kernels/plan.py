@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from snn4.kernels import build, cpp
+from snn4.core.errors import MissingLibraryError
+from snn4.kernels import build, cpp, torch_facts
 from snn4.kernels.identity import HOOKS, Identity, identity
 from snn4.kernels.layout import Layout
 from snn4.kernels.split import HostCall, Ref, Refused, Traced, host_name
@@ -69,7 +70,6 @@ class Plan:
         self.wide_roots = [k for k, root in enumerate(self.graph.roots) if root.per_neuron]
         self.scalar_roots = [k for k, root in enumerate(self.graph.roots) if not root.per_neuron]
         self.needs_rows = self.wide or bool(self.wide_roots)
-        self.sources: dict[str, str] = {}
         self.libraries: dict[str, ctypes.CDLL] = {}
         self.slots = {
             mode: (cpp.forward_slots(self.graph, mode), cpp.backward_slots(self.graph, mode))
@@ -86,9 +86,12 @@ class Plan:
         """The compiled kernels."""
         known = self.libraries.get(mode)
         if known is None:
-            source = cpp.print_cpp(self.graph, mode, self.real)
-            known = self.libraries[mode] = build.library(source, label=self.label)
+            known = self.libraries[mode] = build.library(self.source(mode), label=self.label)
         return known
+
+    def source(self, mode: cpp.Mode) -> str:
+        """The C++ of the kernels."""
+        return cpp.print_cpp(self.graph, mode, self.real)
 
     def saved_count(self, mode: cpp.Mode) -> int:
         """How many values a step keeps for the backward pass."""
@@ -136,7 +139,7 @@ class Plan:
             "P": row,
             "XS": layout.count if xs is None else xs.stride(0),
             "stream": int(elements * self.size > _STREAM_BYTES),
-            "threads": torch.get_num_threads() if elements >= SERIAL else 1,
+            "threads": torch_facts.threads() if elements >= SERIAL else 1,
             "numbers": ctypes.addressof(self.numbers),
             "x": 0 if xs is None else xs.data_ptr(),
         }
@@ -307,12 +310,12 @@ def plan_for(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: tor
                 while len(_plans) > _PLANS:
                     _plans.popitem(last=False)
     if isinstance(plan, Plan) and mode not in plan.libraries:
-        reason = build.no_compiler_reason()
-        if reason is not None:
-            return reason
         try:
             with _lock:
                 plan.library(mode)
+        except MissingLibraryError as problem:
+            # one that is installed later is found
+            return build.no_compiler_reason() or str(problem)
         except build.BuildError as problem:
             build.notice(f"{type(neuron).__name__} has no C++ kernel: {problem}")
             _plans[key] = str(problem)

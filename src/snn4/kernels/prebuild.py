@@ -1,0 +1,63 @@
+"""Compile kernels ahead, for those who pack snn4: a wheel then brings its own neurons' kernels.
+
+An installed kernel is used where its source is the one that the neuron gives today and the CPU has its level of
+instructions; else snn4 compiles, as from a checkout. The arithmetic is IEEE at every level, and the bits are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from snn4.core.errors import MissingLibraryError
+from snn4.core.files import atomic, write_json
+from snn4.kernels import build, compiler
+from snn4.kernels.identity import identity
+from snn4.kernels.plan import Plan, traced_step
+from snn4.through_time import Neuron
+
+__all__ = ["prebuild"]
+
+
+def prebuild(neurons: Iterable[Neuron], folder: Path, levels: Iterable[str] = ()) -> list[str]:
+    """Compile the kernels of `neurons` for float32 into `folder`.
+
+    Args:
+        neurons: whose kernels. One that cannot become a kernel is left out.
+        folder: made where it is missing.
+        levels: of instructions, as gcc's `-march` names them; none are those that this kind of CPU has.
+
+    Returns:
+        The names of the shared objects.
+
+    Raises:
+        MissingLibraryError: there is no compiler.
+        BuildError: it refused a source.
+    """
+    found = compiler.find_compiler()
+    if found is None:
+        raise MissingLibraryError("kernels cannot be compiled ahead", "a C++ compiler", "Install g++.")
+    arm = platform.machine() in ("aarch64", "arm64")
+    levels = tuple(levels) or (("armv8-a",) if arm else ("x86-64-v3", "x86-64-v4"))
+    folder.mkdir(parents=True, exist_ok=True)
+    sums: dict[str, str] = {}
+    for neuron in neurons:
+        traced = traced_step(neuron, identity(neuron), (8,), torch.float32)
+        if isinstance(traced, str):
+            continue
+        label = type(neuron).__name__
+        source = Plan(traced, label, torch.float32).source("recompute")
+        for level in levels:
+            name = build.prebuilt_name(source, level)
+            if name not in sums:
+                binary = compiler.compiled(source, label, found, compiler.level_flags(found, level), folder / "source")
+                sums[name] = hashlib.sha256(binary).hexdigest()
+                with atomic(folder / name) as file:
+                    file.write(binary)
+    (folder / "source.cpp").unlink(missing_ok=True)
+    write_json(folder / "index.json", {"format": build.FORMAT, "sha256": sums})
+    return sorted(sums)
