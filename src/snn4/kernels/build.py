@@ -231,7 +231,15 @@ def _cached(
             notice(f"the compiled {label} cannot be kept ({problem.came}); the next process compiles it again")
             path = _temporary() / name
             _keep(binary, path, label)
-        return load(path)
+        try:
+            return load(path)
+        except OSError as problem:
+            path.unlink(missing_ok=True)
+            raise BuildError(
+                f"what was compiled for {label} cannot be loaded ({problem})",
+                "code for this machine",
+                "Does $CXX compile for another one?",
+            ) from problem
 
 
 def _keep(binary: bytes, path: Path, label: str) -> None:
