@@ -140,7 +140,7 @@ def main() -> None:
     found = build.find_compiler()
     result: dict[str, Any] = {
         "conditions": {
-            "cpu": next((line.partition(":")[2].strip() for line in compiler.cpu().splitlines() if "model" in line), ""),
+            "cpu": compiler.cpu().partition("model name")[2].partition("\n")[0].strip("\t :"),
             "cores": os.cpu_count(),
             "load_at_start": os.getloadavg(),
             "python": platform.python_version(),
