@@ -9,9 +9,12 @@ from hypothesis import strategies as draw
 from tests.kernels.twins import Adaptive, assert_close_gradients, assert_same_bits, inputs, relative, run
 
 from snn4 import Learned
+from snn4 import run as run_net
+from snn4.core.states import state
 from snn4.kernels import numba_build, use
 from snn4.neurons import IF, LI, LIF, CubaLIF, exponential
 from snn4.surrogates import ATan, FastSigmoid, Gaussian, MultiGaussian, Rectangle, Sigmoid, Triangle
+from snn4.through_time import Neuron
 
 STEPS, COUNTS = (1, 2, 7, 63, 500), (1, 33, 1000, 1025)
 EXACT = (ATan, FastSigmoid, Rectangle, Triangle)
@@ -136,6 +139,39 @@ def test_bits_of_any_shape_layout_and_number(steps, batch, features, layout, tau
     xs, first = inputs(neuron, (steps, batch, *features), seed=steps)
     xs = laid_out(xs, layout) if len(features) > 1 or layout != "channels last" else xs
     assert_same_bits(run(neuron, xs, first, "c++"), run(neuron, xs, first, "reference"))
+
+
+class Shared(Neuron):
+    """Three states read by several operations each, one of them the output: many contributions to one gradient."""
+
+    State = state("d", "v", "s")
+
+    def __init__(self):
+        super().__init__()
+        self.surrogate = ATan()
+
+    def step(self, x, state):
+        d = state.d - 0.4 * state.v - 0.5 * state.s + x
+        v = state.v + 0.6 * d - state.s
+        s = self.surrogate(v - 1.0)
+        return s, self.State(d, v, s)
+
+
+@pytest.mark.parametrize("cuts", [[33], [1, 2, 7, 23], [16, 17]], ids=str)
+def test_sums_of_many_contributions_have_one_order(cuts):
+    """However a sequence is cut and whatever runs it."""
+    neuron, found = Shared(), []
+    xs, _ = inputs(neuron, (33, 5, 21), scale=0.3)
+    for implementation, parts in (("reference", [33]), ("reference", cuts), ("c++", [33]), ("c++", cuts)):
+        leaf, now, ys = xs.clone().requires_grad_(), None, []
+        with use(implementation):
+            for part in leaf.split(parts):
+                y, now = run_net(neuron, part, now)
+                ys.append(y)
+        (torch.cat(ys) * torch.linspace(-1, 1, xs.numel()).view(xs.shape)).sum().backward()
+        found.append(leaf.grad)
+    assert found[0].any()
+    assert all(torch.equal(found[0], other) for other in found[1:])
 
 
 @settings(relaxed, max_examples=20)
