@@ -17,7 +17,7 @@ __all__ = ["reference_loop"]
 def _handed_on(state: Any) -> Any:
     """The same state, as one value for the gradient.
 
-    What the operations of a step give back to a field is summed first, and then handed to the step before: a sum of three
+    What the operations of one step give back to a field is summed before it goes to the step before. So a sum of three
     and more has one order, wherever a sequence is cut and whatever runs it.
     """
     if not any(field.requires_grad for field in state):
