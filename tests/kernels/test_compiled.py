@@ -63,8 +63,14 @@ NEURONS = {
 }
 
 
-@pytest.mark.parametrize("make", NEURONS.values(), ids=NEURONS)
-@pytest.mark.parametrize("channels_last", [False, True])
+QUICK = ("LIF learned", "a user's, learned")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [pytest.param(m, id=n, marks=[] if n in QUICK else pytest.mark.slow) for n, m in NEURONS.items()],
+)
+@pytest.mark.parametrize("channels_last", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_compiled_neuron_has_the_bits_of_a_kernel(make, channels_last):
     neuron = make()
     xs, _ = inputs(neuron, (6, 3, 5, 4, 4), channels_last=channels_last, scale=0.5)
@@ -205,7 +211,13 @@ def test_a_graph_from_elsewhere_is_refused():
         torch.ops.snn4.neuron(torch.ones(2, 1, 3), [torch.zeros(1, 3)], [], "0123")
 
 
-@pytest.mark.parametrize("make", [LIF, lambda: LIF(tau=Learned(2.0, shape=(3,))), Adaptive])
+@pytest.mark.parametrize(
+    "make",
+    [
+        LIF,
+        *(pytest.param(m, marks=pytest.mark.slow) for m in (lambda: LIF(tau=Learned(2.0, shape=(3,))), Adaptive)),
+    ],
+)
 def test_the_laws_of_compiled_neurons_hold(make):
     check_neuron(make(), compiled=True)
 

@@ -34,7 +34,7 @@ EXACT = {
 
 @needs_numba
 @pytest.mark.usefixtures("unwritten_is_nan")
-@pytest.mark.parametrize("mode", ["recompute", "save"])
+@pytest.mark.parametrize("mode", ["recompute", pytest.param("save", marks=pytest.mark.slow)])
 def test_bits(mode):
     neuron = LIF(v_reset=0.0, surrogate=FastSigmoid())
     for steps in (1, 2, 7, 63):
@@ -59,7 +59,7 @@ def test_bits_of_every_member(make, dtype, mode):
 
 
 @needs_numba
-@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("channels_last", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_parameters_of_every_shape(channels_last):
     channel = torch.linspace(1.6, 3.0, 5).view(5, 1, 1)
     each = torch.linspace(0.7, 1.3, 60).view(5, 3, 4)
