@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snn4.kernels import build
-from snn4.kernels.fused import CppKernel, _again, _Call  # pyright: ignore[reportPrivateUsage]
+from snn4.kernels.fused import CPP, _again, _Call  # pyright: ignore[reportPrivateUsage]
 from snn4.kernels.graph import Arg, Op, Parameter
 from snn4.kernels.identity import identity
 from snn4.kernels.layout import layout_of
@@ -159,8 +159,8 @@ def normed(norm: Norm, neuron: Neuron, zs: Tensor, state: Any, *, last: bool = T
         last: whether the last state is asked for; else it is None.
     """
     kernel, refused = registry.choose(neuron, zs, state)
-    if not isinstance(kernel, CppKernel):
-        return refused[-1][1] if refused else "no kernel is registered"
+    if kernel is not CPP:
+        return refused[-1][1] if refused else "it has no C++ kernel"
     if (reason := norm.refuses(zs)) is not None:
         return reason
     try:

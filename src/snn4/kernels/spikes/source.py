@@ -5,25 +5,27 @@ from __future__ import annotations
 import ctypes
 import functools
 
-import torch
 from torch import Tensor
 
-from snn4.kernels import build
+from snn4.core.errors import MissingLibraryError
+from snn4.kernels import build, torch_facts
+from snn4.kernels.plan import SERIAL
 from snn4.kernels.spikes.cpp_bits import BITS
 from snn4.kernels.spikes.cpp_pool import POOL
 from snn4.kernels.spikes.cpp_sums import SUMS
 
-__all__ = ["address", "library", "threads_for"]
-
-# below, one thread is faster than waking others
-_SERIAL = 32_768
+__all__ = ["SOURCE", "address", "library", "threads_for"]
 
 SOURCE = BITS + POOL + SUMS
 
 
 def library() -> ctypes.CDLL | None:
     """The compiled functions, or None where nothing can be compiled."""
-    return None if build.no_compiler_reason() is not None else _built()
+    try:
+        return _built()
+    except MissingLibraryError:
+        # a compiler that is installed later is found
+        return None
 
 
 @functools.cache
@@ -45,4 +47,4 @@ def address(tensor: Tensor | None) -> ctypes.c_void_p:
 
 def threads_for(count: int) -> ctypes.c_int:
     """How many threads a pass over so many elements is worth."""
-    return ctypes.c_int(torch.get_num_threads() if count >= _SERIAL else 1)
+    return ctypes.c_int(torch_facts.threads() if count >= SERIAL else 1)
