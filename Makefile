@@ -16,7 +16,7 @@ CONSTRAINTS := $(VENV)/constraints.txt
 SOURCES := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format docs bench clean
+.PHONY: help demo test test-slow check format docs bench wheel clean
 
 help:
 	@echo 'make demo        install, then: snn4 run digits (train, compare with the ANN, write the report)'
@@ -26,6 +26,7 @@ help:
 	@echo 'make format      put the code in the form that check asks for'
 	@echo 'make docs        the documentation, in English and Japanese, to docs/_build'
 	@echo 'make bench       the benchmarks, on an otherwise idle machine: some minutes; results in benchmarks/results'
+	@echo 'make wheel       dist/*.whl with compiled kernels for this kind of machine'
 	@echo 'make clean       remove .venv and everything that was built'
 	@echo
 	@echo 'PYTHON=...       the Python to use (now: $(PYTHON))'
@@ -60,15 +61,15 @@ test-slow: $(VENV)/.extra-cli $(VENV)/.extra-dev
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: $(VENV)/.extra-cli $(VENV)/.extra-dev
-	$(BIN)/ruff check src tests docs results conftest.py benchmarks
-	$(BIN)/ruff format --check src tests docs results conftest.py benchmarks
+	$(BIN)/ruff check src tests docs results conftest.py hatch_build.py benchmarks
+	$(BIN)/ruff format --check src tests docs results conftest.py hatch_build.py benchmarks
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q --no-header tests/test_repository.py
 
 format: $(VENV)/.extra-dev
-	$(BIN)/ruff check --fix-only src tests docs results conftest.py benchmarks
-	$(BIN)/ruff format src tests docs results conftest.py benchmarks
+	$(BIN)/ruff check --fix-only src tests docs results conftest.py hatch_build.py benchmarks
+	$(BIN)/ruff format src tests docs results conftest.py hatch_build.py benchmarks
 
 docs: $(VENV)/.extra-cli $(VENV)/.extra-docs
 	$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build/html
@@ -83,6 +84,10 @@ bench: $(VENV)/.extra-cli
 	  $(BIN)/python benchmarks/bench_steps.py $$net && $(BIN)/python benchmarks/bench_steps.py $$net --autocast; done
 	$(BIN)/python benchmarks/bench_latency.py
 	$(BIN)/python benchmarks/table.py
+
+wheel: $(VENV)/.extra-cli
+	$(PIP) -c $(CONSTRAINTS) hatchling
+	SNN4_PREBUILD=1 $(BIN)/python -m hatchling build -t wheel
 
 clean:
 	rm -rf $(VENV) dist build docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -63,6 +63,8 @@ def test_the_python_of_the_documentation_runs(document):
         ("docs/tutorial.md", "docs/ja/tutorial.md"),
         ("docs/explanation/purity-and-state.md", "docs/ja/purity-and-state.md"),
         ("docs/explanation/spike-times.md", "docs/ja/spike-times.md"),
+        ("docs/how-to/memory.md", "docs/ja/memory.md"),
+        ("docs/explanation/neuron-compiler.md", "docs/ja/neuron-compiler.md"),
     ],
 )
 def test_the_japanese_pages_show_the_same_code(english, japanese):

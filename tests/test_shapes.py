@@ -23,7 +23,7 @@ for name in neurons.__all__:
         for x in (flat, image, flat.double()):
             assert member()(x).shape == x.shape
 for name in surrogates.__all__:
-    if name != "Surrogate":
+    if name not in ("Surrogate", "TemperatureSearch", "anneal", "search_temperature"):
         one = getattr(surrogates, name)()
         for x in (torch.zeros(()), flat):
             assert one(x).shape == one.derivative(x).shape == one.primitive(x).shape == x.shape

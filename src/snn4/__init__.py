@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from snn4.core.papers import cite
     from snn4.core.quantity import Learned
     from snn4.core.states import States, state
+    from snn4.kernels import warmup
     from snn4.profiling import profile
     from snn4.through_time import BPTT, Neuron, Stream, checkpoint, explain, run, use_route
 
@@ -54,6 +55,7 @@ _HOMES = {
     "snn4.core.papers": ("cite",),
     "snn4.core.quantity": ("Learned",),
     "snn4.core.states": ("States", "state"),
+    "snn4.kernels": ("warmup",),
     "snn4.profiling": ("profile",),
     "snn4.through_time": ("BPTT", "Neuron", "Stream", "checkpoint", "explain", "run", "use_route"),
 }
@@ -136,4 +138,5 @@ __all__ = [
     "training",
     "use_route",
     "view",
+    "warmup",
 ]

@@ -54,6 +54,7 @@ from snn4.layers import (
     Dropout2d,
     Flatten,
     Fold,
+    Fused,
     GroupNorm,
     Hold,
     InstanceNorm1d,
@@ -78,6 +79,9 @@ from snn4.layers import (
     Unflatten,
     Upsample,
     ZeroPad2d,
+    fuse,
+    use_events,
+    use_memory,
 )
 from snn4.neurons import (
     ALIF,
@@ -160,6 +164,7 @@ __all__ = [
     "Dropout2d",
     "Flatten",
     "Fold",
+    "Fused",
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
@@ -214,9 +219,12 @@ __all__ = [
     "dh_lif",
     "euler",
     "exponential",
+    "fuse",
     "heterogeneous",
     "lsnn",
     "ltmd",
     "plif",
     "se_adlif",
+    "use_events",
+    "use_memory",
 ]

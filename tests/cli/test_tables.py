@@ -110,6 +110,17 @@ def test_doctor_tells_what_is_there(snn4, monkeypatch, tmp_path):
     import torch
 
     assert lines["torch"] == torch.__version__
+    assert lines["neurons run as"]
+    assert "MiB; --clear-kernels empties it" in lines["kernel cache"]
+
+
+def test_doctor_clears_compiled_kernels(snn4, monkeypatch, tmp_path):
+    monkeypatch.setenv("SNN4_CACHE", str(tmp_path))
+    key = tmp_path / "kernels" / ("0" * 32 + ".so")
+    key.parent.mkdir()
+    key.write_bytes(b"code")
+    assert "1 compiled kernels removed" in snn4("doctor --clear-kernels").out
+    assert not key.exists()
 
 
 def test_doctor_tells_what_is_missing(snn4, monkeypatch):

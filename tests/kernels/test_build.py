@@ -56,7 +56,7 @@ def test_another_source_or_flag_is_another_entry(cache):
 
 def test_another_cpu_is_another_entry(cache, monkeypatch):
     build.library(ADD % 3, label="add")
-    monkeypatch.setattr(build, "_cpu", lambda: "another machine, without avx")
+    monkeypatch.setattr(build, "cpu", lambda: "another machine, without avx")
     build.library(ADD % 3, label="add")
     assert len(list(cache.glob("*.so"))) == 2
 

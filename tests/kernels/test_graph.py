@@ -79,3 +79,24 @@ def test_the_cut_is_minimal_and_enough(make, features):
     read = {a for op in needed for a in op.args if isinstance(a, str)} - set(saved)
     assert not read & {graph.x, *graph.states}
     assert len(saved) == cut_by_trying(graph)
+
+
+HEAVY = """
+import sys
+import torch
+import snn4
+from snn4 import nn
+
+before = set(sys.modules)
+x = torch.ones(2, 1, 3, requires_grad=True)
+nn.LIF(tau=snn4.Learned(2.0))(x).sum().backward()
+loaded = {name.split(".")[1] for name in set(sys.modules) - before if name.startswith("torch.")}
+assert "sympy" not in sys.modules
+assert not loaded & {"_dynamo", "_inductor"}, loaded
+"""
+
+
+def test_a_first_call_does_not_load_the_compiler_of_torch(python):
+    process = python(HEAVY)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said

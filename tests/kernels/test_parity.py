@@ -249,7 +249,7 @@ def test_streaming_stores_and_threads_change_no_bit(monkeypatch, mode):
     neuron = LIF(tau=Learned(2.0, shape=(3, 1, 1)), v_threshold=Learned(1.0))
     xs, first = inputs(neuron, (6, 17, 3, 16, 16))
     threads = torch.get_num_threads()
-    monkeypatch.setattr(plan, "_SERIAL", 1)
+    monkeypatch.setattr(plan, "SERIAL", 1)
     ran = []
     try:
         for count, limit in ((1, 1 << 40), (1, 0), (3, 1 << 40), (2, 0)):

@@ -66,6 +66,7 @@ MORE = [
 # tested in files of their own
 ELSEWHERE = {"DendriticLinear", "Dropout", "Dropout2d", "Fold", "Hold", "Loop", "Recurrent", "TdBN1d", "TdBN2d"}
 ELSEWHERE |= {"LastStep", "MaxOverTime", "MeanOverTime"}
+TOGETHER = {"Fused", "fuse", "use_events", "use_memory"}
 NEURONS = {"Neuron", *neurons.__all__} - {"Decay", "SpikingNeuron", "binary", "branch_mask", "unary"}
 CONTAINERS = {"Module", "ModuleDict", "ModuleList", "Sequential", "Parameter"}
 ACTIVATIONS = {"CELU", "ELU", "GELU", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LeakyReLU", "Mish", "ReLU"}
@@ -79,7 +80,7 @@ def name_of(case):
 
 
 def test_none_is_forgotten():
-    assert set(nn.__all__) == set(LAYERS) | ELSEWHERE | NEURONS | CONTAINERS | ACTIVATIONS
+    assert set(nn.__all__) == set(LAYERS) | ELSEWHERE | TOGETHER | NEURONS | CONTAINERS | ACTIVATIONS
 
 
 def test_what_is_shown_is_what_exists():

@@ -24,6 +24,8 @@ _LIBRARIES = {
     "matplotlib": "pictures and the report",
     "tyro": "the command line",
     "rich": "progress bars and tables",
+    "numba": "compiled neurons without a C++ compiler",
+    "triton": "compiled neurons on a GPU",
 }
 _COMPILERS = ("g++", "clang++", "nvcc")
 
@@ -32,16 +34,24 @@ _COMPILERS = ("g++", "clang++", "nvcc")
 class Doctor:
     """Tell versions, compilers, GPU, optional libraries, data sets and folders of this machine."""
 
+    clear_kernels: bool = False
+    """Remove all compiled kernels first."""
+
 
 def doctor(args: Sequence[str]) -> None:
     """Run the command.
 
     Args:
-        args: the words after `snn4 doctor`; there are none but `--help`.
+        args: the words after `snn4 doctor`.
     """
-    parse(Doctor, args, "snn4 doctor")
+    options = parse(Doctor, args, "snn4 doctor")
+    if options.clear_kernels:
+        from snn4.kernels import clear_cache
+
+        removed = clear_cache()
+        console().print(f"{removed.kernels} compiled kernels removed, {removed.size / 2**20:.1f} MiB")
     table = need("rich.table", "to print tables").Table(title="snn4 doctor", show_header=False)
-    for part in (_versions, _libraries, _compilers, _devices, _data, _folders):
+    for part in (_versions, _libraries, _compilers, _kernels, _devices, _data, _folders):
         for name, found in part():
             table.add_row(name, found)
         table.add_section()
@@ -67,6 +77,24 @@ def _compilers() -> Iterator[tuple[str, str]]:
     for compiler in _COMPILERS:
         path = shutil.which(compiler)
         yield compiler, _first_line([path, "--version"]) if path else "not found"
+
+
+def _kernels() -> Iterator[tuple[str, str]]:
+    from snn4.kernels import build
+    from snn4.kernels.numba_build import no_numba_reason
+
+    compiler, reason = build.find_compiler(), build.no_compiler_reason()
+    if compiler is not None and reason is None:
+        threads = "" if compiler.threads else ", on one thread: only gcc shares the OpenMP of torch"
+        told = f"C++ kernels by {compiler.path}{threads}"
+    else:
+        told = f"no C++ kernels: {reason}; " + (
+            "kernels by Numba" if no_numba_reason() is None else f"none by Numba: {no_numba_reason()}"
+        )
+    yield "neurons run as", told
+    kept, folder = build.cache_size(), build.cache_folder()
+    held = f"{kept.kernels} kernels, {kept.size / 2**20:.1f} MiB"
+    yield "kernel cache", f"{folder} ({_state(folder)}): {held}; --clear-kernels empties it"
 
 
 def _first_line(command: list[str]) -> str:

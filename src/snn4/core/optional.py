@@ -19,6 +19,8 @@ _EXTRA = {
     "rich": "cli",
     "tyro": "cli",
     "matplotlib": "view",
+    "numba": "numba",
+    "llvmlite": "numba",
 }
 
 

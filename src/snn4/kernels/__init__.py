@@ -7,14 +7,17 @@ reference loop, and `snn4.explain` says why; `with snn4.kernels.use("reference")
 from __future__ import annotations
 
 from snn4.kernels.blocks import pool
-from snn4.kernels.build import BuildError
+from snn4.kernels.build import BuildError, clear_cache
 from snn4.kernels.choice import use
-from snn4.kernels.fused import CPP, CppKernel
+from snn4.kernels.fused import CPP, NUMBA, CpuKernel
 from snn4.kernels.memory import keep_memory
+from snn4.kernels.spikes import saved_as
 from snn4.kernels.warm import warmup
 from snn4.through_time import registry
 
-if CPP not in registry.registered():
-    registry.register(CPP)
+# the last one is asked first
+for kernel in (NUMBA, CPP):
+    if kernel not in registry.registered():
+        registry.register(kernel)
 
-__all__ = ["BuildError", "CppKernel", "keep_memory", "pool", "use", "warmup"]
+__all__ = ["BuildError", "CpuKernel", "clear_cache", "keep_memory", "pool", "saved_as", "use", "warmup"]

@@ -23,14 +23,15 @@ from torch import Tensor
 from snn4.core.errors import OptionError, Snn4Error
 from snn4.kernels import build
 
-__all__ = ["empty", "pool"]
+__all__ = ["FLAGS", "SOURCE", "empty", "pool"]
 
 # smaller ones are served well by the C library
 _SMALLEST = 128 << 10
 _DEFAULT_MIB = 1024
 
+FLAGS = ("-pthread",)
 # the structures are those of DLPack, the format in which array libraries hand memory to each other
-_SOURCE = r"""
+SOURCE = r"""
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -166,10 +167,8 @@ def _bound_mib() -> int:
 @functools.cache
 def _library() -> Any:
     """The compiled list; None where it cannot be had, which costs speed alone."""
-    if build.no_compiler_reason() is not None:
-        return None
     try:
-        library: Any = build.library(_SOURCE, label="memory pool", flags=("-pthread",))
+        library: Any = build.library(SOURCE, label="memory pool", flags=FLAGS)
     except Snn4Error:
         return None
     library.take.restype = ctypes.c_void_p

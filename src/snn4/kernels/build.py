@@ -17,115 +17,46 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 import stat
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from snn4.core.errors import MissingLibraryError, Snn4Error, StorageError
-from snn4.core.files import atomic, write_json, write_text
+from snn4.core.errors import MissingLibraryError, StorageError
+from snn4.core.files import atomic, write_json
+from snn4.kernels.compiler import (
+    FLAGS,
+    BuildError,
+    compiled,
+    cpu,
+    find_compiler,
+    levels,
+    no_compiler_reason,
+    notice,
+)
 
-__all__ = ["BuildError", "Compiler", "cache_folder", "find_compiler", "library", "no_compiler_reason", "notice"]
+__all__ = [
+    "FORMAT",
+    "BuildError",
+    "CacheSize",
+    "cache_folder",
+    "cache_size",
+    "clear_cache",
+    "find_compiler",
+    "kept",
+    "library",
+    "no_compiler_reason",
+    "notice",
+    "prebuilt_name",
+]
 
-_FORMAT = "snn4.kernel.1"
-_TIMEOUT = 300.0
-
-
-class BuildError(Snn4Error, RuntimeError):
-    """The compiler refused a source."""
-
-
-@dataclass(frozen=True)
-class Compiler:
-    """A C++ compiler of this machine.
-
-    Args:
-        path: where it lies, links resolved.
-        kind: `"gcc"` or `"clang"`.
-        stamp: what changes when another version is installed.
-    """
-
-    path: str
-    kind: str
-    stamp: str
-
-    @property
-    def threads(self) -> bool:
-        """Whether its kernels use several threads.
-
-        Only gcc's OpenMP is the library that torch has already loaded; a second one would fight it for the cores.
-        """
-        return self.kind == "gcc"
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """IEEE arithmetic, as torch itself is compiled: no contraction, no reordering."""
-        flags = ["-std=c++17", "-O3", "-fPIC", "-shared", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-        flags += ["-fopenmp" if self.threads else "-fopenmp-simd"]
-        if "avx512f" in _cpu():
-            flags += ["-mprefer-vector-width=512"]
-        arm_clang = self.kind == "clang" and platform.machine() in ("arm64", "aarch64")
-        return (*flags, "-mcpu=native" if arm_clang else "-march=native")
-
-
-def notice(text: str) -> None:
-    """One line to the user about something that takes time or has gone another way. `SNN4_QUIET=1` silences it."""
-    if not os.environ.get("SNN4_QUIET"):
-        sys.stderr.write(f"snn4: {text}\n")
-
-
-def find_compiler() -> Compiler | None:
-    """`$CXX`, else g++, clang++ or c++ on the path; None where there is none."""
-    for name in (os.environ.get("CXX", ""), "g++", "clang++", "c++"):
-        found = shutil.which(name) if name else None
-        if found is not None:
-            with contextlib.suppress(OSError):
-                real = Path(found).resolve(strict=True)
-                about = real.stat()
-                # a wrapper such as ccache is called by the name it was found under
-                path = found if "ccache" in real.name else str(real)
-                return _described(path, f"{about.st_size}.{about.st_mtime_ns}")
-    return None
-
-
-@functools.cache
-def _described(path: str, stamp: str) -> Compiler:
-    try:
-        ran = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False)
-        first = ran.stdout.partition("\n")[0]
-    except (OSError, subprocess.TimeoutExpired):
-        first = ""
-    # Apple's and LLVM's compilers also answer to the name g++
-    kind = "clang" if "clang" in (first + path).lower() else "gcc"
-    return Compiler(path, kind, f"{first} {stamp}")
-
-
-def no_compiler_reason() -> str | None:
-    """Why nothing can be compiled here, or None."""
-    if os.name == "nt":
-        return "no C++ compiler is supported on Windows yet"
-    if find_compiler() is None:
-        return "no C++ compiler found; install g++ or clang++, or name one in $CXX"
-    return None
-
-
-@functools.cache
-def _cpu() -> str:
-    """The model and features of this CPU, as far as the system tells them."""
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-        wanted = ("model name", "flags", "Features", "CPU implementer", "CPU part")
-        found = {line.partition(":")[0].strip(): line for line in lines if line.startswith(wanted)}
-        if found:
-            return "\n".join(found[key] for key in sorted(found))
-    return f"{platform.machine()} {platform.processor()}"
+FORMAT = "snn4.kernel.1"
+# suffixes of machine code, and of what lies beside it; characters of a key
+_CODE, _BESIDE, _KEY = (".so", ".o"), (".json", ".cpp", ".py", ".lock"), 32
 
 
 def cache_folder() -> Path:
@@ -137,8 +68,45 @@ def cache_folder() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "snn4" / "kernels"
 
 
+@dataclass(frozen=True)
+class CacheSize:
+    """What a cache folder holds: compiled kernels, and bytes of all its files."""
+
+    kernels: int
+    size: int
+
+
+def cache_size() -> CacheSize:
+    """What is kept at the moment."""
+    folder = cache_folder()
+    files = [p for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
+    return CacheSize(sum(p.suffix in _CODE for p in files), sum(p.stat().st_size for p in files))
+
+
+def clear_cache() -> CacheSize:
+    """Remove every kept kernel; the next call of a neuron in a new process compiles it again.
+
+    Kernels that processes have loaded go on running. Files that are not snn4's stay.
+
+    Returns:
+        What was removed.
+
+    Example:
+        >>> removed = clear_cache()     # doctest: +SKIP
+    """
+    folder, kernels, size = cache_folder(), 0, 0
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix in (*_CODE, *_BESIDE) and len(path.stem) == _KEY and path.is_file():
+            with contextlib.suppress(OSError):
+                about = path.stat().st_size
+                path.unlink()
+                kernels, size = kernels + (path.suffix in _CODE), size + about
+    return CacheSize(kernels, size)
+
+
 _lock = threading.RLock()
-_loaded: dict[tuple[str, str], ctypes.CDLL] = {}
+_loaded: dict[tuple[str, str], Any] = {}
+Loaded = TypeVar("Loaded")
 
 
 def library(source: str, *, label: str, flags: Sequence[str] = ()) -> ctypes.CDLL:
@@ -158,92 +126,143 @@ def library(source: str, *, label: str, flags: Sequence[str] = ()) -> ctypes.CDL
         >>> no_compiler_reason() or library(twice, label="twice").twice(21)
         42
     """
+    ready = prebuilt(source, flags)
+    if ready is not None:
+        return ready
     compiler = find_compiler()
     if compiler is None or os.name == "nt":
         raise MissingLibraryError(f"{label} cannot be compiled ({no_compiler_reason()})", "a C++ compiler")
     options = (*compiler.flags, *flags)
-    parts = (_FORMAT, source, *options, compiler.path, compiler.stamp, _cpu(), platform.machine())
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    return kept(
+        (source, *options, compiler.path, compiler.stamp),
+        suffix=".so",
+        label=label,
+        make=lambda place: compiled(source, label, compiler, options, place),
+        load=_shared_object,
+    )
+
+
+def _shared_object(path: Path) -> ctypes.CDLL:
+    # OpenMP of torch must be in the process before ours is looked for: it is then the same one
+    import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+    return ctypes.CDLL(str(path))
+
+
+def prebuilt_folder() -> Path:
+    """Where an installed snn4 has kernels that were compiled when it was packed; most have none."""
+    return Path(__file__).with_name("prebuilt")
+
+
+def prebuilt_name(source: str, level: str, flags: Sequence[str] = ()) -> str:
+    """The name of the shared object of `source` for a level of instructions."""
+    about = "\0".join((FORMAT, *FLAGS, *flags, level, source))
+    return f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.{level}.so"
+
+
+def prebuilt(source: str, flags: Sequence[str] = ()) -> ctypes.CDLL | None:
+    """The kernels of `source` that came with snn4, for the highest level of instructions that this CPU has."""
+    folder = prebuilt_folder()
+    sums = _sums(folder)
+    for level in levels() if sums else ():
+        name = prebuilt_name(source, level, flags)
+        if name in sums:
+            with _lock:
+                known = _loaded.get((str(folder), name))
+                if known is None:
+                    with contextlib.suppress(OSError):
+                        if hashlib.sha256((folder / name).read_bytes()).hexdigest() == sums[name]:
+                            known = _loaded[str(folder), name] = _shared_object(folder / name)
+                if known is not None:
+                    return known
+    return None
+
+
+@functools.cache
+def _sums(folder: Path) -> dict[str, str]:
+    """The checksums of what came with snn4."""
+    try:
+        index: Any = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    entry = cast("dict[str, Any]", index) if isinstance(index, dict) else {}
+    return entry.get("sha256", {}) if entry.get("format") == FORMAT else {}
+
+
+def kept(
+    parts: Sequence[str], *, suffix: str, label: str, make: Callable[[Path], bytes], load: Callable[[Path], Loaded]
+) -> Loaded:
+    """Machine code from memory, from the cache, or made now.
+
+    Args:
+        parts: what it is made from: source, flags, versions. The CPU is added.
+        suffix: of its file.
+        label: what it is, for the line that announces that it was made.
+        make: makes it; gets a path, without suffix, beside which it may leave its source for the reader.
+        load: makes a file ready to be called. An `OSError` says that the file is none, and it is made again.
+    """
+    key = hashlib.sha256("\0".join((FORMAT, *parts, cpu(), platform.machine())).encode()).hexdigest()[:_KEY]
     folder = cache_folder()
     with _lock:
         known = _loaded.get((str(folder), key))
         if known is None:
-            # OpenMP of torch must be in the process before ours is looked for: it is then the same one
-            import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]
-
-            known = _loaded[str(folder), key] = _cached(source, label, compiler, options, key, folder)
+            known = _loaded[str(folder), key] = _cached(_usable(folder), key + suffix, label, make, load)
         return known
 
 
 def _cached(
-    source: str, label: str, compiler: Compiler, options: tuple[str, ...], key: str, folder: Path
-) -> ctypes.CDLL:
-    folder = _usable(folder)
-    found = _load(folder, key)
+    folder: Path, name: str, label: str, make: Callable[[Path], bytes], load: Callable[[Path], Loaded]
+) -> Loaded:
+    path = folder / name
+    found = _load(path, load)
     if found is not None:
         return found
-    with _waiting(folder / f"{key}.lock"):
+    with _waiting(path.with_suffix(".lock")):
         # another process may have been faster
-        found = _load(folder, key)
+        found = _load(path, load)
         if found is not None:
             return found
         began = time.perf_counter()
-        binary = _compile(source, label, compiler, options, folder / f"{key}.cpp")
+        binary = make(path.with_suffix(""))
         notice(f"compiled {label} for this machine in {time.perf_counter() - began:.1f} s, kept in {folder}")
         try:
-            return _keep(binary, folder, key, label, options)
+            _keep(binary, path, label)
         except StorageError as problem:
             notice(f"the compiled {label} cannot be kept ({problem.came}); the next process compiles it again")
-            return _keep(binary, _temporary(), key, label, options)
+            path = _temporary() / name
+            _keep(binary, path, label)
+        try:
+            return load(path)
+        except OSError as problem:
+            path.unlink(missing_ok=True)
+            raise BuildError(
+                f"what was compiled for {label} cannot be loaded ({problem})",
+                "code for this machine",
+                "Does $CXX compile for another one?",
+            ) from problem
 
 
-def _keep(binary: bytes, folder: Path, key: str, label: str, options: tuple[str, ...]) -> ctypes.CDLL:
-    """Write a shared object and then its checksum, and load it."""
-    with atomic(folder / f"{key}.so") as file:
+def _keep(binary: bytes, path: Path, label: str) -> None:
+    """Write machine code and then its checksum."""
+    with atomic(path) as file:
         file.write(binary)
-    about = {"format": _FORMAT, "sha256": hashlib.sha256(binary).hexdigest(), "label": label, "flags": list(options)}
-    write_json(folder / f"{key}.json", about)
-    return ctypes.CDLL(str(folder / f"{key}.so"))
+    write_json(
+        path.with_suffix(".json"),
+        {"format": FORMAT, "sha256": hashlib.sha256(binary).hexdigest(), "label": label},
+    )
 
 
-def _load(folder: Path, key: str) -> ctypes.CDLL | None:
-    """The kept shared object, if it is whole. A truncated one would kill the process when it is loaded."""
-    path = folder / f"{key}.so"
+def _load(path: Path, load: Callable[[Path], Loaded]) -> Loaded | None:
+    """What is kept, if it is whole. A truncated one would kill the process when it is loaded."""
     try:
-        about: Any = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+        about: Any = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         binary = path.read_bytes()
         entry = cast("dict[str, Any]", about) if isinstance(about, dict) else {}
-        if entry.get("format") == _FORMAT and entry.get("sha256") == hashlib.sha256(binary).hexdigest():
-            return ctypes.CDLL(str(path))
+        if entry.get("format") == FORMAT and entry.get("sha256") == hashlib.sha256(binary).hexdigest():
+            return load(path)
     except (OSError, ValueError):
         pass
     return None
-
-
-def _compile(source: str, label: str, compiler: Compiler, options: tuple[str, ...], cpp: Path) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="snn4-build-") as name:
-        out = Path(name) / "kernel.so"
-        with contextlib.suppress(StorageError):
-            write_text(cpp, source)
-        if not cpp.exists():
-            cpp = Path(name) / "kernel.cpp"
-            cpp.write_text(source, encoding="utf-8")
-        command = [compiler.path, *options, str(cpp), "-o", str(out), "-lm"]
-        try:
-            ran = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False
-            )
-            said, failed = ran.stderr.strip(), ran.returncode != 0
-        except (OSError, subprocess.TimeoutExpired) as problem:
-            said, failed = str(problem), True
-        if failed or not out.exists():
-            lines = [line for line in said.splitlines() if "error" in line] or said.splitlines() or ["it said nothing"]
-            raise BuildError(
-                f"{compiler.path} failed on {label} ({cpp}): {'; '.join(lines[:3])}",
-                "a compiler that takes C++17 and these flags: " + " ".join(options),
-                "Compile that file by hand to see all of it, or choose another compiler with $CXX.",
-            )
-        return out.read_bytes()
 
 
 @contextlib.contextmanager

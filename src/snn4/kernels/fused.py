@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,16 +16,20 @@ from snn4.kernels import torch_facts
 from snn4.kernels.choice import wish
 from snn4.kernels.identity import Identity, identity
 from snn4.kernels.layout import Layout, layout_of
+from snn4.kernels.numba_plan import NumbaPlan, numba_plan_for
 from snn4.kernels.plan import Plan, Prepared, kernel, plan_for
 from snn4.kernels.split import Refused
 
 if TYPE_CHECKING:
     from snn4.kernels.choice import Backward
+    from snn4.kernels.cpp import Mode
     from snn4.kernels.plan import Keeps
     from snn4.through_time import Neuron
 
-__all__ = ["CPP", "CppKernel"]
+__all__ = ["CPP", "NUMBA", "CpuKernel"]
 
+AnyPlan: TypeAlias = Plan | NumbaPlan
+PlanFor: TypeAlias = "Callable[[Neuron, Identity, Sequence[int], torch.dtype, Mode], AnyPlan | str]"
 _DTYPES = (torch.float32, torch.float64)
 
 
@@ -33,31 +37,41 @@ class _Local(threading.local):
     """The call that was accepted last, so that a plan is looked up once."""
 
     # weak: an input must not live longer because somebody asked who would run it
-    accepted: tuple[weakref.ref[Neuron], weakref.ref[Tensor], Identity, Plan] | None = None
+    accepted: tuple[weakref.ref[Neuron], weakref.ref[Tensor], Identity, AnyPlan] | None = None
 
 
-class CppKernel:
-    """All steps of a layer in one pass over memory, in C++ generated from the neuron's own `step`."""
+class CpuKernel:
+    """All steps of a layer in one pass over memory, in machine code generated from the neuron's own `step`.
 
-    def __init__(self) -> None:
+    Args:
+        name: what `snn4.explain` prints and `use` takes.
+        plan_for: makes the kernels of a call, or tells why there are none.
+    """
+
+    def __init__(self, name: str, plan_for: PlanFor) -> None:
+        self._name, self._plan_for = name, plan_for
         self._local = _Local()
 
     @property
     def name(self) -> str:
         """What `snn4.explain` prints."""
-        return "c++"
+        return self._name
 
     def refuses(self, neuron: Neuron, xs: Tensor, state: Any) -> str | None:
         """Why this call goes elsewhere, or None. At a neuron's first call this traces and compiles it."""
-        if torch.compiler.is_compiling():
-            return "inside torch.compile, which makes its own kernels"
         wanted = wish()
-        if wanted.implementation == "reference":
-            return "use('reference') is in force"
+        if wanted.implementation not in ("auto", self._name):
+            return f"use({wanted.implementation!r}) is in force"
+        if torch.compiler.is_compiling():
+            if torch.compiler.is_exporting():
+                return "inside torch.export, whose graph must stand alone"
+            from snn4.kernels import compiled
+
+            return compiled.refuses(self._plan_for, neuron, xs, state)
         reason = self._refuses(neuron, xs, state, wanted.backward)
-        if reason is not None and wanted.implementation == "c++":
+        if reason is not None and wanted.implementation == self._name:
             raise OptionError(
-                f"use('c++') is in force, but {type(neuron).__name__} cannot run as a kernel ({reason})",
+                f"use({self._name!r}) is in force, but {type(neuron).__name__} cannot run as a kernel ({reason})",
                 "a neuron and a call that the compiler can take",
                 "Use 'auto' to fall back on the reference loop.",
             )
@@ -82,14 +96,14 @@ class CppKernel:
             seen = identity(neuron)
         except Refused as reason:
             return str(reason)
-        note = (xs.shape[2:], xs.dtype, kernel(backward))
+        note = (self._name, xs.shape[2:], xs.dtype, kernel(backward))
         plan = seen.notes.get(note)
         if plan is None:
             if any(t.device != xs.device for t in seen.tensors.values()):
                 return "a parameter on another device than the input"
             if any(type(t) not in (Tensor, torch.nn.Parameter) for t in seen.tensors.values()):
                 return "a parameter that is a tensor subclass"
-            plan = plan_for(neuron, seen, *note)
+            plan = self._plan_for(neuron, seen, *note[1:])
             if isinstance(plan, str):
                 return plan
             seen.notes[note] = plan
@@ -98,11 +112,17 @@ class CppKernel:
 
     def __call__(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Outputs and last state."""
+        if torch.compiler.is_compiling():
+            from snn4.kernels import compiled
+
+            return compiled.call(self._plan_for, neuron, xs, state)
         ys, *last = self._run(neuron, xs, state, last=True)
         return ys, type(state)(*last)
 
     def outputs(self, neuron: Neuron, xs: Tensor, state: Any) -> Tensor:
         """Outputs alone: no last state is written."""
+        if torch.compiler.is_compiling():
+            return self(neuron, xs, state)[0]
         return self._run(neuron, xs, state, last=False)[0]
 
     def _run(self, neuron: Neuron, xs: Tensor, state: Any, *, last: bool) -> tuple[Tensor, ...]:
@@ -135,7 +155,7 @@ class _Call:
     """What one call of a kernel remembers for its backward pass."""
 
     def __init__(
-        self, neuron: Neuron, seen: Identity, plan: Plan, layout: Layout, keeps: Keeps, fields: int, last: bool
+        self, neuron: Neuron, seen: Identity, plan: AnyPlan, layout: Layout, keeps: Keeps, fields: int, last: bool
     ) -> None:
         self.neuron, self.plan, self.layout, self.fields, self.last = neuron, plan, layout, fields, last
         self.keeps: Keeps = keeps
@@ -235,4 +255,5 @@ def _again(
     return [next(found) if need else None for need in needs]
 
 
-CPP = CppKernel()
+CPP = CpuKernel("c++", plan_for)
+NUMBA = CpuKernel("numba", numba_plan_for)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import ctypes
 import functools
 import math
@@ -15,23 +14,24 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from snn4.kernels import build, cpp
-from snn4.kernels.identity import HOOKS, Identity, identity
+from snn4.core.errors import MissingLibraryError
+from snn4.kernels import build, cpp, torch_facts
+from snn4.kernels.identity import Identity
 from snn4.kernels.layout import Layout
-from snn4.kernels.split import HostCall, Ref, Refused, Traced, host_name
-from snn4.kernels.trace import trace
+from snn4.kernels.split import HostCall, Ref, Traced, host_name
+from snn4.kernels.trace import traced_step
 
 if TYPE_CHECKING:
     from snn4.kernels.choice import Backward
     from snn4.through_time import Neuron
 
-__all__ = ["Keeps", "Plan", "plan_for"]
+__all__ = ["SERIAL", "Keeps", "Plan", "Prepared", "addresses", "kernel", "plan_for", "starts"]
 
 # what a forward pass keeps for its backward pass beside its arguments: nothing, a state now and then, or every step
 Keeps: TypeAlias = Literal["recompute", "checkpoint", "save"]
 
 # below, one thread is faster than waking others
-_SERIAL = 32_768
+SERIAL = 32_768
 # above, what is written would not stay in the cache anyway
 _STREAM_BYTES = 8 << 20
 # shortest row of parameters that differ between neurons; shorter ones are repeated
@@ -69,7 +69,6 @@ class Plan:
         self.wide_roots = [k for k, root in enumerate(self.graph.roots) if root.per_neuron]
         self.scalar_roots = [k for k, root in enumerate(self.graph.roots) if not root.per_neuron]
         self.needs_rows = self.wide or bool(self.wide_roots)
-        self.sources: dict[str, str] = {}
         self.libraries: dict[str, ctypes.CDLL] = {}
         forward = {a for op in self.graph.forward for a in op.args} | {self.graph.y, *self.graph.new_states}
         # a backward pass may need tensors of which the forward pass knows nothing
@@ -82,9 +81,12 @@ class Plan:
         """The compiled kernels."""
         known = self.libraries.get(mode)
         if known is None:
-            source = cpp.print_cpp(self.graph, mode, self.real)
-            known = self.libraries[mode] = build.library(source, label=self.label)
+            known = self.libraries[mode] = build.library(self.source(mode), label=self.label)
         return known
+
+    def source(self, mode: cpp.Mode) -> str:
+        """The C++ of the kernels."""
+        return cpp.print_cpp(self.graph, mode, self.real)
 
     @functools.cached_property
     def segment(self) -> int:
@@ -119,6 +121,11 @@ class Plan:
         times = row // spread.numel()
         return spread.contiguous() if times == 1 else spread.repeat(times)
 
+    def ready(self, tensors: Sequence[Tensor], layout: Layout) -> Prepared:
+        """What a forward pass needs of the neuron's tensors."""
+        values = {host_name(k): t for k, t in enumerate(tensors)}
+        return self.prepared(Prepared(values, {}), self.early, layout, self.row_of(layout))
+
     def prepared(self, ready: Prepared, calls: Sequence[HostCall], layout: Layout, row: int) -> Prepared:
         """The host's values after `calls`, and those of them that a kernel reads as it reads them."""
         values, rows = ready
@@ -135,7 +142,7 @@ class Plan:
         return [
             *(steps, layout.count, row, stride, cpp.width(steps, self.size), self.segment, *more),
             elements * self.size > _STREAM_BYTES,
-            torch.get_num_threads() if elements >= _SERIAL else 1,
+            torch_facts.threads() if elements >= SERIAL else 1,
             self.numbers_at,
         ]
 
@@ -153,19 +160,19 @@ class Plan:
     ) -> tuple[Tensor, list[Tensor], list[Tensor], Prepared]:
         """Outputs, last state, and what is kept for a backward pass; `None` says that there will be none."""
         row, steps = self.row_of(layout), len(xs)
-        ready = self.prepared(Prepared({host_name(k): t for k, t in enumerate(tensors)}, {}), self.early, layout, row)
+        ready = self.ready(tensors, layout)
         ys = layout.empty(xs, steps)
         after = [layout.empty(xs) for _ in state] if last else []
         kept = self._room(xs, layout, keeps)
-        first, starts = _first(state, layout)
+        first, begin = starts(state, layout)
         self._call(
             "snn4_forward",
             kernel(keeps),
             (
                 *self._sizes(steps, xs.stride(0), layout, row),
-                *(xs.data_ptr(), ys.data_ptr(), *starts, *_addresses(after or [None] * len(state))),
+                *(xs.data_ptr(), ys.data_ptr(), *begin, *addresses(after or [None] * len(state))),
                 *self._kept_slots(kept, keeps),
-                *_addresses(map(ready.rows.get, self.traced.inputs)),
+                *addresses(map(ready.rows.get, self.traced.inputs)),
             ),
         )
         del first
@@ -180,7 +187,7 @@ class Plan:
 
     def _kept_slots(self, kept: Sequence[Tensor], keeps: Keeps | None) -> list[int]:
         marks = [0] * len(self.graph.states)
-        return [*marks, *_addresses(kept)] if keeps == "save" else _addresses(kept) or marks
+        return [*marks, *addresses(kept)] if keeps == "save" else addresses(kept) or marks
 
     def backward(
         self,
@@ -209,7 +216,7 @@ class Plan:
         sums = torch.empty(scalars * (units + 1) + wide * (groups + 1) * row, dtype=torch.float64, device="cpu")
         grad_ys = layout.arranged_sequence(grad_ys)
         grad_x = layout.empty(grad_ys, steps) if need_x else None
-        first, starts = _first(state, layout)
+        first, begin = starts(state, layout)
         last = [None if grad is None else layout.arranged(grad) for grad in grad_last]
         grad_first = [layout.empty(grad_ys) if need_state else None for _ in state]
         self._call(
@@ -217,21 +224,21 @@ class Plan:
             kernel(keeps),
             (
                 *self._sizes(steps, layout.count if xs is None else xs.stride(0), layout, row, block, groups),
-                *_addresses((xs, grad_ys, grad_x)),
+                *addresses((xs, grad_ys, grad_x)),
                 *(sums.data_ptr() + 8 * (scalars + wide * row), sums.data_ptr()),
-                *(*starts, *_addresses(last), *_addresses(grad_first), *self._kept_slots(kept, keeps)),
-                *_addresses(map(ready.rows.get, self.traced.inputs)),
+                *(*begin, *addresses(last), *addresses(grad_first), *self._kept_slots(kept, keeps)),
+                *addresses(map(ready.rows.get, self.traced.inputs)),
             ),
         )
         del first, last
-        return grad_x, grad_first, self._gradients(ready.values, sums, layout, row)
+        return grad_x, grad_first, self.gradients(ready.values, sums, layout, row)
 
     def _call(self, name: str, mode: cpp.Mode, slots: tuple[int, ...]) -> None:
         array = (ctypes.c_int64 * len(slots))(*slots)
         if self.library(mode)[name](array):
             raise MemoryError(f"the {self.label} kernel found no room for the states of a tile")
 
-    def _gradients(self, values: dict[str, Tensor], sums: Tensor, layout: Layout, row: int) -> list[Tensor | None]:
+    def gradients(self, values: dict[str, Tensor], sums: Tensor, layout: Layout, row: int) -> list[Tensor | None]:
         """The gradients of the neuron's tensors, from sums over time and elements."""
         if not self.traced.roots:
             return [None] * len(self.traced.gradients)
@@ -255,11 +262,12 @@ class Plan:
         return [None if name is None else values[name] for name in self.traced.gradients]
 
 
-def _addresses(tensors: Iterable[Tensor | None]) -> list[int]:
+def addresses(tensors: Iterable[Tensor | None]) -> list[int]:
+    """Where they lie; 0 for what is not there."""
     return [0 if t is None else t.data_ptr() for t in tensors]
 
 
-def _first(state: Sequence[Tensor], layout: Layout) -> tuple[list[Tensor], list[int]]:
+def starts(state: Sequence[Tensor], layout: Layout) -> tuple[list[Tensor], list[int]]:
     """The first state where a kernel can read it; addresses, and whether each has a value per element."""
     arranged: list[Tensor] = []
     own: list[int] = []
@@ -268,7 +276,7 @@ def _first(state: Sequence[Tensor], layout: Layout) -> tuple[list[Tensor], list[
         same = not any(value.stride())
         arranged.append(value if same else layout.arranged(value))
         own.append(not same)
-    return arranged, [*_addresses(arranged), *own]
+    return arranged, [*addresses(arranged), *own]
 
 
 def kernel(keeps: str | None) -> cpp.Mode:
@@ -324,44 +332,19 @@ def plan_for(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: tor
                 while len(_plans) > _PLANS:
                     _plans.popitem(last=False)
     if isinstance(plan, Plan) and mode not in plan.libraries:
-        reason = build.no_compiler_reason()
-        if reason is not None:
-            return reason
         try:
             with _lock:
                 plan.library(mode)
+        except MissingLibraryError as problem:
+            # one that is installed later is found
+            return build.no_compiler_reason() or str(problem)
         except build.BuildError as problem:
-            build.notice(f"{type(neuron).__name__} runs in the reference loop: {problem}")
+            build.notice(f"{type(neuron).__name__} has no C++ kernel: {problem}")
             _plans[key] = str(problem)
             return str(problem)
     return plan
 
 
-def _copy(neuron: Neuron) -> Neuron:
-    """A copy that shares tensors, without the hooks on the neuron itself, which look at calls and not at steps."""
-    memo: dict[int, Any] = {id(vars(neuron)[name]): OrderedDict() for name in HOOKS}
-    # a tensor that somebody has put in a parameter's place for one call cannot be copied, and need not be
-    memo.update((id(t), t) for t in (*neuron.parameters(), *neuron.buffers()))
-    return copy.deepcopy(neuron, memo)
-
-
 def _made(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype) -> Plan | str:
-    learned = [name for name, tensor in seen.tensors.items() if tensor.requires_grad]
-    rest = [name for name in seen.tensors if name not in learned]
-    tensors = {n: seen.tensors[n] for n in (*learned, *rest)}
-    try:
-        # a copy: a step that stores things in its module would leave the trace's own tensors in the user's neuron
-        twin = _copy(neuron)
-        before = identity(twin).key
-        traced = trace(twin, tensors, features, dtype, learned)
-    except Refused as reason:
-        return str(reason)
-    except (RuntimeError, TypeError, AttributeError) as problem:
-        return f"it cannot be copied to be traced ({problem})"
-    try:
-        changed = identity(twin).key != before
-    except Refused:
-        changed = True
-    if changed:
-        return f"{type(neuron).__name__}.step changes its module"
-    return Plan(traced, type(neuron).__name__, dtype)
+    traced = traced_step(neuron, seen, features, dtype)
+    return traced if isinstance(traced, str) else Plan(traced, type(neuron).__name__, dtype)

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from snn4.kernels.graph import ARITY, Arg, Constant, Number, Op, Parameter, Root, StepGraph
 from snn4.kernels.lowering import BOOLEAN, LOWERED, Unsupported
+from snn4.kernels.record import Recording
 
 if TYPE_CHECKING:
     from snn4.through_time import Neuron
@@ -99,7 +100,7 @@ class Splitter:
 
     owner: str
     neuron: Neuron
-    module: torch.fx.GraphModule
+    recording: Recording
     fields: int
     tensors: list[str]
     learned: Sequence[str]
@@ -126,7 +127,7 @@ class Splitter:
 
     def split(self) -> Traced:
         """The whole trace, sorted."""
-        nodes = list(self.module.graph.nodes)
+        nodes = list(self.recording.graph.nodes)
         given = [n for n in nodes if n.op == "placeholder"]
         names = ["x", *(f"s{k}" for k in range(self.fields)), "gy", *(f"g{k}" for k in range(self.fields))]
         for node, name in zip(given, names, strict=False):
@@ -194,10 +195,8 @@ class Splitter:
 
     def _constant(self, node: torch.fx.Node) -> None:
         """A tensor that `step` made from a number."""
-        value: Any = self.module
-        for part in str(node.target).split("."):
-            value = getattr(value, part)
-        if not isinstance(value, Tensor) or value.numel() != 1:
+        value = self.recording.constants[str(node.target)]
+        if value.numel() != 1:
             raise Refused(
                 f"{self.owner}.step uses a tensor of shape {tuple(value.shape)} that is neither a parameter nor a "
                 "buffer; register it with register_buffer"
@@ -255,7 +254,7 @@ class Splitter:
     def _check_in_place(self, node: torch.fx.Node) -> None:
         """An operation in place is one that makes a new value, if nobody reads the old one afterwards."""
         target = node.args[0]
-        order = list(self.module.graph.nodes)
+        order = list(self.recording.graph.nodes)
         if isinstance(target, torch.fx.Node) and any(order.index(u) > order.index(node) for u in target.users):
             raise self._refusal(node, "in place, on a value that is read again")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from snn4.layers.dendritic_linear import DendriticLinear
 from snn4.layers.dropout import Dropout, Dropout2d
 from snn4.layers.folded import Fold
+from snn4.layers.fused import Fused, fuse
 from snn4.layers.hold import Hold
 from snn4.layers.linear_layers import (
     Conv1d,
@@ -15,8 +16,10 @@ from snn4.layers.linear_layers import (
     ConvTranspose3d,
     Linear,
     PReLU,
+    use_events,
 )
 from snn4.layers.loop import Loop, Recurrent
+from snn4.layers.memory import use_memory
 from snn4.layers.norms import (
     BatchNorm1d,
     BatchNorm2d,
@@ -75,6 +78,7 @@ __all__ = [
     "Dropout2d",
     "Flatten",
     "Fold",
+    "Fused",
     "GroupNorm",
     "Hold",
     "InstanceNorm1d",
@@ -99,4 +103,7 @@ __all__ = [
     "Unflatten",
     "Upsample",
     "ZeroPad2d",
+    "fuse",
+    "use_events",
+    "use_memory",
 ]

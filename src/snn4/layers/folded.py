@@ -10,6 +10,7 @@ from torch import Tensor
 
 from snn4.core.checks import check_sequence
 from snn4.core.errors import OptionError, ShapeError
+from snn4.layers.memory import Keeps
 from snn4.through_time import Stateful
 from snn4.through_time.folding import FoldsTime
 
@@ -26,7 +27,7 @@ def unfold(ys: Tensor, steps: int, batch: int) -> Tensor:
     return ys.unflatten(0, (steps, batch))
 
 
-class Folded(torch.nn.Module):
+class Folded(Keeps):
     """Mixin, first among the bases of a torch layer: checks the rank, folds time, calls the layer, unfolds.
 
     `features` lists how many feature axes the layer accepts; None stands for any number.
@@ -49,7 +50,8 @@ class Folded(torch.nn.Module):
     def forward(self, x: Float[Tensor, "T B *features"], *args: Any, **kwargs: Any) -> Float[Tensor, "T B *out"]:
         """The layer at every step. Shape: (T, B, *features) -> (T, B, *features')."""
         self.check(x)
-        ys: Any = super().forward(fold(x), *args, **kwargs)
+        with self.saving():
+            ys: Any = super().forward(fold(x), *args, **kwargs)
         if isinstance(ys, tuple):
             # a pooling layer with return_indices=True
             parts: Any = tuple(unfold(y, *x.shape[:2]) for y in cast("tuple[Tensor, ...]", ys))

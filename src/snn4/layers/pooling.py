@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any, ClassVar, Literal
 
-from snn4.layers.folded import Folded
+import torch
+from torch import Tensor
+
+from snn4.kernels.spikes import pool_spikes
+from snn4.layers.folded import Folded, fold, unfold
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -28,16 +32,54 @@ __all__ = [
 ]
 
 
+class _PoolsSpikes(Folded):
+    """With `memory="bits"`, spikes in windows that lie side by side are pooled by a kernel that keeps bits."""
+
+    kind: ClassVar[Literal["max", "mean"]]
+
+    def window(self) -> tuple[int, int] | None:
+        """Height and width of windows that lie side by side and cover each element at most once; None for others."""
+        options: Any = self
+        size, stride, padding = (_pair(value) for value in (options.kernel_size, options.stride, options.padding))
+        plain = size == stride and padding == (0, 0) and not options.ceil_mode
+        if self.kind == "max":
+            plain = plain and _pair(options.dilation) == (1, 1) and not options.return_indices
+        else:
+            plain = plain and options.divisor_override is None
+        return size if plain else None
+
+    def of_spikes(self, x: Tensor) -> Tensor | None:
+        """The layer at every step, keeping bits; None where `x` is not made of spikes, or the kernel refuses."""
+        window = self.window()
+        if window is None:
+            return None
+        self.check(x)
+        ys = pool_spikes(fold(x), window, self.kind)
+        return None if ys is None else unfold(ys, *x.shape[:2])
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The layer at every step."""
+        ys = self.of_spikes(x) if self.memory == "bits" else None
+        return super().forward(x, *args, **kwargs) if ys is None else ys
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    """As torch reads a size: one number for both axes, or two."""
+    both = (value, value) if isinstance(value, int) else tuple(value) * (2 // len(value))
+    return both[0], both[1]
+
+
 class MaxPool1d(Folded, torch.nn.MaxPool1d):
     """torch.nn.MaxPool1d at every step. Shape: (T, B, C, L) -> (T, B, C, L')."""
 
     features = (2,)
 
 
-class MaxPool2d(Folded, torch.nn.MaxPool2d):
+class MaxPool2d(_PoolsSpikes, torch.nn.MaxPool2d):
     """torch.nn.MaxPool2d at every step. Shape: (T, B, C, H, W) -> (T, B, C, H', W')."""
 
     features = (3,)
+    kind = "max"
 
 
 class MaxPool3d(Folded, torch.nn.MaxPool3d):
@@ -52,10 +94,11 @@ class AvgPool1d(Folded, torch.nn.AvgPool1d):
     features = (2,)
 
 
-class AvgPool2d(Folded, torch.nn.AvgPool2d):
+class AvgPool2d(_PoolsSpikes, torch.nn.AvgPool2d):
     """torch.nn.AvgPool2d at every step. Shape: (T, B, C, H, W) -> (T, B, C, H', W')."""
 
     features = (3,)
+    kind = "mean"
 
 
 class AvgPool3d(Folded, torch.nn.AvgPool3d):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from snn4.through_time.neuron import Neuron
 from snn4.through_time.routes import BPTT
 from snn4.through_time.session import path_of
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "Looking", "explain"]
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,44 @@ def explain(net: torch.nn.Module, x: Tensor) -> Explanation:
     neurons = {id(m): (path_of(name), m) for name, m in net.named_modules() if isinstance(m, Neuron)}
     if not neurons:
         raise OptionError(f"{type(net).__name__} has no neuron", "a network with at least one")
-    choices: list[Choice] = []
+    looking = Looking({key: path for key, (path, _) in neurons.items()})
+    handles = [neuron.register_forward_pre_hook(looking) for _, neuron in neurons.values()]
+    try:
+        with torch.no_grad():
+            net(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Explanation(tuple(looking.choices))
 
-    def look(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
-        path, neuron = neurons[id(module)]
-        xs: Tensor = inputs[0]
+
+class Looking:
+    """The hook of `explain`: it notes what runs a neuron, and changes nothing.
+
+    A container that runs a neuron together with its neighbours does not call the neuron; it tells `beside` instead.
+
+    Args:
+        paths: `id(neuron)` -> its path.
+    """
+
+    def __init__(self, paths: Mapping[int, str]) -> None:
+        self.paths = paths
+        self.choices: list[Choice] = []
+
+    def __call__(self, module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Before a neuron runs by itself."""
+        assert isinstance(module, Neuron)
+        self.beside(module, inputs[0])
+
+    def beside(self, neuron: Neuron, xs: Tensor, neighbour: str = "", reason: str | None = None) -> None:
+        """Note a call of a neuron.
+
+        Args:
+            neuron: which one.
+            xs: its input, or another tensor like it. Shape (T, B, *features).
+            neighbour: what stands before it and should run together with it, if anything.
+            reason: why it did not.
+        """
         route, name = neuron.route, "reference loop"
         refused: list[tuple[str, str]] = []
         if type(neuron).sequence is not Neuron.sequence:
@@ -81,15 +115,11 @@ def explain(net: torch.nn.Module, x: Tensor) -> Explanation:
         elif isinstance(route, BPTT) and route.truncate is None:
             kernel, refused = registry.choose(neuron, xs, neuron.initial(xs[0]))
             name = name if kernel is None else kernel.name
+        if neighbour and reason is None:
+            name = f"{name}, with {neighbour}"
+        elif neighbour and reason is not None:
+            refused = [(f"with {neighbour}", reason), *refused]
+        path = self.paths[id(neuron)]
         choice = Choice(path or "(the net)", type(neuron).__name__, str(route), name, tuple(refused))
-        if choice not in choices:  # a loop calls its body at every step
-            choices.append(choice)
-
-    handles = [neuron.register_forward_pre_hook(look) for _, neuron in neurons.values()]
-    try:
-        with torch.no_grad():
-            net(x)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return Explanation(tuple(choices))
+        if choice not in self.choices:  # a loop calls its body at every step
+            self.choices.append(choice)

@@ -14,6 +14,17 @@ if TYPE_CHECKING:
 __all__ = ["reference_loop"]
 
 
+def _handed_on(state: Any) -> Any:
+    """The same state, as one value for the gradient.
+
+    What the operations of one step give back to a field is summed before it goes to the step before. So a sum of three
+    and more has one order, wherever a sequence is cut and whatever runs it.
+    """
+    if not any(field.requires_grad for field in state):
+        return state
+    return type(state)(*(field.view_as(field) if field.requires_grad else field for field in state))
+
+
 def reference_loop(
     neuron: Neuron, xs: Tensor, state: Any, *, between: Callable[[int, Any], Any] | None = None
 ) -> tuple[Tensor, Any]:
@@ -31,6 +42,8 @@ def reference_loop(
     ys: list[Tensor] = []
     # unbind, not xs[t]: the backward of a select writes a full-size gradient for every step
     for t, x in enumerate(xs.unbind(0)):
+        if t:
+            state = _handed_on(state)
         if between is not None:
             state = between(t, state)
         y, state = neuron.step(x, state)

@@ -7,6 +7,7 @@ calling it is pure.
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -62,16 +63,31 @@ class Stateful(Quantified, abc.ABC):
 
         Shape: (T, B, *features) -> (T, B, *).
         """
+        return self.carried(xs, self.sequence, self.outputs)
+
+    def carried(
+        self,
+        xs: Tensor,
+        sequence: Callable[[Tensor, Any], tuple[Tensor, Any]],
+        outputs: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """What `forward` does, with `sequence` in the place of the module's own; for those who run it with others.
+
+        Args:
+            xs: shaped like the module's input. Shape (T, B, *features).
+            sequence: from `xs` and a first state to the outputs and the last state.
+            outputs: the same from rest, where nobody asks for the last state.
+        """
         self.check(xs)
         session = sessions.current()
         if session is None:
             sessions.at_rest(self)
-            return self.outputs(xs)
+            return sequence(xs, self.initial(xs[0]))[0] if outputs is None else outputs(xs)
         session.refuse_foreign_checkpoint(self)
         key = session.enter(self)
         state = session.incoming_of(key)
         state = self.initial(xs[0]) if state is None else self._checked(key, state, xs)
-        ys, state = self.sequence(xs, state)
+        ys, state = sequence(xs, state)
         session.leave(self, key, ys, state)
         return ys
 
