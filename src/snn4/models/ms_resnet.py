@@ -7,9 +7,9 @@ block has the scale 0, so that each block without a change of shape is an identi
 
 Paper: [hu2024msresnet]
 Differs from the paper: the neuron is chosen; the paper's has the threshold 0.5, the decay 0.25 and a hard, detached
-reset, `lambda: LIF(4 / 3, 0.5, 0.0, Rectangle(1.0))` with `v_threshold=0.5`. As in the authors' code the first of four stages
-halves the map with a projection of its own and there is no max pooling: 11,693,736 and 21,801,896 parameters for 1000
-classes.
+reset, `lambda: LIF(4 / 3, 0.5, 0.0, Rectangle(1.0))` with `v_threshold=0.5`. As in the authors' code the first of four
+stages halves the map with a projection of its own and there is no max pooling: 11,693,736 and 21,801,896 parameters for
+1000 classes.
 """
 
 from __future__ import annotations
