@@ -2,7 +2,7 @@
 
     s[l][t] = neuron( W s[l-1][t] + b + V s[l][t-1] + c );      y[t] = LI( W s[L][t] + b )
 
-Paper: [yin2021accurate]
+Paper: [yin2021accurate, le2015irnn], the second for the ANN.
 Differs from the paper: time constants are those of the neuron that is given, and the paper's, learned one a neuron, are
 `ALIF(tau=Learned(...), tau_a=Learned(...))`. With layers of 64, 256 and 256, of which the first two are recurrent, it
 has 155,082 weights for sequential MNIST.
