@@ -19,6 +19,7 @@ _EXTRA = {
     "rich": "cli",
     "tyro": "cli",
     "matplotlib": "view",
+    "triton": "gpu",
 }
 
 

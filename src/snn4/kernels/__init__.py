@@ -10,10 +10,13 @@ from snn4.kernels.build import BuildError
 from snn4.kernels.choice import use
 from snn4.kernels.fused import CPP, CppKernel
 from snn4.kernels.memory import keep_memory
+from snn4.kernels.triton_kernel import TRITON, TritonKernel
 from snn4.kernels.warm import warmup
 from snn4.through_time import registry
 
-if CPP not in registry.registered():
-    registry.register(CPP)
+# the last one is asked first
+for kernel in (TRITON, CPP):
+    if kernel not in registry.registered():
+        registry.register(kernel)
 
-__all__ = ["BuildError", "CppKernel", "keep_memory", "use", "warmup"]
+__all__ = ["BuildError", "CppKernel", "TritonKernel", "keep_memory", "use", "warmup"]

@@ -32,7 +32,16 @@ from typing import Any, cast
 from snn4.core.errors import MissingLibraryError, Snn4Error, StorageError
 from snn4.core.files import atomic, write_json, write_text
 
-__all__ = ["BuildError", "Compiler", "cache_folder", "find_compiler", "library", "no_compiler_reason", "notice"]
+__all__ = [
+    "BuildError",
+    "Compiler",
+    "cache_folder",
+    "find_compiler",
+    "library",
+    "no_compiler_reason",
+    "notice",
+    "usable_folder",
+]
 
 _FORMAT = "snn4.kernel.1"
 _TIMEOUT = 300.0
@@ -305,3 +314,8 @@ def _usable(folder: Path) -> Path:
 
 
 _refused_folders: set[str] = set()
+
+
+def usable_folder() -> Path:
+    """The cache folder, made and checked; where code from it may not be run, a folder of this process alone."""
+    return _usable(cache_folder())

@@ -12,7 +12,7 @@ from snn4.core.errors import OptionError, suggest
 
 __all__ = ["Wish", "use", "wish"]
 
-_NAMES = ("auto", "reference", "c++")
+_NAMES = ("auto", "reference", "c++", "triton")
 _MODES = ("recompute", "save")
 
 
@@ -42,7 +42,7 @@ def use(implementation: str = "auto", *, backward: Literal["recompute", "save"] 
 
     Args:
         implementation: `"auto"` (a kernel where there is one, else the reference loop), `"reference"` (the loop over
-            `step`), or `"c++"` (the kernel; where it refuses a call, that is an error).
+            `step`), `"c++"` or `"triton"` (the kernel; where it refuses a call, that is an error).
         backward: how a kernel gets a step's states back for the gradient. `"recompute"` repeats them from the input
             and keeps nothing else; `"save"` keeps what a step needs, which costs memory and can be faster for long
             sequences. `None` leaves it as it is around; at the start it is `"recompute"`.
@@ -58,7 +58,9 @@ def use(implementation: str = "auto", *, backward: Literal["recompute", "save"] 
     """
     if implementation not in _NAMES:
         raise OptionError(
-            f"use() got {implementation!r}", "'auto', 'reference' or 'c++'", suggest(str(implementation), _NAMES)
+            f"use() got {implementation!r}",
+            "'auto', 'reference', 'c++' or 'triton'",
+            suggest(str(implementation), _NAMES),
         )
     if backward is not None and backward not in _MODES:
         raise OptionError(f"use() got backward={backward!r}", "'recompute' or 'save'", suggest(str(backward), _MODES))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -23,9 +23,46 @@ if TYPE_CHECKING:
     from snn4.kernels.cpp import Mode
     from snn4.through_time import Neuron
 
-__all__ = ["CPP", "CppKernel"]
+__all__ = ["CPP", "Call", "CppKernel", "Fused", "Runs", "common_refusal", "launch"]
 
 _DTYPES = (torch.float32, torch.float64)
+
+
+class Runs(Protocol):
+    """A plan: the kernels of one neuron's step for one shape of features and one dtype."""
+
+    dtype: torch.dtype
+    needs_rows: bool
+
+    def forward(
+        self,
+        xs: Tensor,
+        state: Sequence[Tensor],
+        tensors: Sequence[Tensor],
+        layout: Layout,
+        mode: Mode,
+        *,
+        keep: bool,
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Outputs, last state, and what the backward pass needs beside the input."""
+        ...
+
+    def backward(
+        self,
+        xs: Tensor | None,
+        state: Sequence[Tensor],
+        kept: Sequence[Tensor],
+        tensors: Sequence[Tensor],
+        grad_ys: Tensor,
+        grad_last: Sequence[Tensor | None],
+        layout: Layout,
+        mode: Mode,
+        *,
+        need_x: bool,
+        need_state: bool,
+    ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
+        """Gradients of the input, of the first state and of the neuron's tensors."""
+        ...
 
 
 class _Local(threading.local):
@@ -51,8 +88,8 @@ class CppKernel:
         if torch.compiler.is_compiling():
             return "inside torch.compile, which makes its own kernels"
         wanted = wish()
-        if wanted.implementation == "reference":
-            return "use('reference') is in force"
+        if wanted.implementation not in ("auto", self.name):
+            return f"use({wanted.implementation!r}) is in force"
         reason = self._refuses(neuron, xs, state, wanted.backward)
         if reason is not None and wanted.implementation == "c++":
             raise OptionError(
@@ -64,27 +101,13 @@ class CppKernel:
 
     def _refuses(self, neuron: Neuron, xs: Tensor, state: Any, mode: Mode) -> str | None:
         self._local.accepted = None
-        tensors = (xs, *state)
         if xs.device.type != "cpu":
             return f"the input lies on {xs.device}"
         if xs.dtype not in _DTYPES:
             return f"the input is {str(xs.dtype).removeprefix('torch.')}"
-        if any(type(t) not in (Tensor, torch.nn.Parameter) for t in tensors):
-            return "a tensor subclass"
-        if reason := torch_facts.watched():
-            return reason
-        if any(t.dtype != xs.dtype or t.shape != xs.shape[1:] or t.device != xs.device for t in state):
-            return "a state field of another shape, dtype or device than the input's steps"
-        if xs.numel() == 0:
-            return "an empty input"
-        try:
-            seen = identity(neuron)
-        except Refused as reason:
-            return str(reason)
-        if any(t.device != xs.device for t in seen.tensors.values()):
-            return "a parameter on another device than the input"
-        if any(type(t) not in (Tensor, torch.nn.Parameter) for t in seen.tensors.values()):
-            return "a parameter that is a tensor subclass"
+        seen = common_refusal(neuron, xs, state, xs.dtype)
+        if isinstance(seen, str):
+            return seen
         plan = plan_for(neuron, seen, xs.shape[2:], xs.dtype, mode)
         if isinstance(plan, str):
             return plan
@@ -102,28 +125,61 @@ class CppKernel:
                 came = f"the kernel of {type(neuron).__name__} was called although it refuses"
                 raise OptionError(came, "no call", str(reason))
         _, _, seen, plan = accepted
+        return launch(neuron, xs, state, seen, plan)
+
+
+def common_refusal(neuron: Neuron, xs: Tensor, state: Any, dtype: torch.dtype) -> Identity | str:
+    """Why no kernel takes this call, on whatever device; or who the neuron is.
+
+    Args:
+        neuron: whose step.
+        xs: inputs. Shape (T, B, *features).
+        state: the state before the first step.
+        dtype: the one that the state must have.
+    """
+    if any(type(t) not in (Tensor, torch.nn.Parameter) for t in (xs, *state)):
+        return "a tensor subclass"
+    if reason := torch_facts.watched():
+        return reason
+    if any(t.dtype != dtype or t.shape != xs.shape[1:] or t.device != xs.device for t in state):
+        return "a state field of another shape, dtype or device than the input's steps"
+    if xs.numel() == 0:
+        return "an empty input"
+    try:
+        seen = identity(neuron)
+    except Refused as reason:
+        return str(reason)
+    if any(t.device != xs.device for t in seen.tensors.values()):
+        return "a parameter on another device than the input"
+    if any(type(t) not in (Tensor, torch.nn.Parameter) for t in seen.tensors.values()):
+        return "a parameter that is a tensor subclass"
+    return seen
+
+
+def launch(neuron: Neuron, xs: Tensor, state: Any, seen: Identity, plan: Runs) -> tuple[Tensor, Any]:
+    """Run a plan, with a gradient where one is asked for. Outputs and last state."""
+    layout = layout_of(xs)
+    if layout is None or (plan.needs_rows and not layout.batch_first):
+        xs = xs.contiguous()
         layout = layout_of(xs)
-        if layout is None or (plan.needs_rows and not layout.batch_first):
-            xs = xs.contiguous()
-            layout = layout_of(xs)
-            assert layout is not None
-        learned = [t for t in seen.tensors.values() if t.requires_grad]
-        tensors = [*learned, *(t for t in seen.tensors.values() if not t.requires_grad)]
-        mode = wish().backward
-        if torch.is_grad_enabled() and any(t.requires_grad for t in (xs, *state, *learned)):
-            call = _Call(neuron, seen, plan, layout, mode, len(state))
-            ys, *last = _Fused.apply(call, xs, *state, *tensors)
-        else:
-            ys, last, _ = plan.forward(
-                xs.detach(), [s.detach() for s in state], [t.detach() for t in tensors], layout, mode, keep=False
-            )
-        return ys, type(state)(*last)
+        assert layout is not None
+    learned = [t for t in seen.tensors.values() if t.requires_grad]
+    tensors = [*learned, *(t for t in seen.tensors.values() if not t.requires_grad)]
+    mode = wish().backward
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (xs, *state, *learned)):
+        call = Call(neuron, seen, plan, layout, mode, len(state))
+        ys, *last = Fused.apply(call, xs, *state, *tensors)
+    else:
+        ys, last, _ = plan.forward(
+            xs.detach(), [s.detach() for s in state], [t.detach() for t in tensors], layout, mode, keep=False
+        )
+    return ys, type(state)(*last)
 
 
-class _Call:
+class Call:
     """What one call of a kernel remembers for its backward pass."""
 
-    def __init__(self, neuron: Neuron, seen: Identity, plan: Plan, layout: Layout, mode: Mode, fields: int) -> None:
+    def __init__(self, neuron: Neuron, seen: Identity, plan: Runs, layout: Layout, mode: Mode, fields: int) -> None:
         self.neuron, self.plan, self.layout, self.fields = neuron, plan, layout, fields
         self.mode: Mode = mode
         self.key = seen.key
@@ -131,11 +187,12 @@ class _Call:
         self.names = [*learned, *(name for name in seen.tensors if name not in learned)]
 
 
-class _Fused(torch.autograd.Function):
+class Fused(torch.autograd.Function):
     """A layer over all steps, and its gradient."""
 
     @staticmethod
-    def forward(ctx: Any, call: _Call, xs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, call: Call, xs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        """Outputs and last state fields; `rest` is the state and the neuron's tensors."""
         state, tensors = rest[: call.fields], rest[call.fields :]
         ys, last, kept = call.plan.forward(xs, state, tensors, call.layout, call.mode, keep=True)
         ctx.call = call
@@ -146,7 +203,8 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        call: _Call = ctx.call
+        """The gradients of what `forward` got."""
+        call: Call = ctx.call
         saved: tuple[Tensor, ...] = ctx.saved_tensors
         if all(g is None for g in grads):
             return (None,) * (2 + call.fields + len(call.names))
@@ -161,7 +219,7 @@ class _Fused(torch.autograd.Function):
         if grad_ys is None:
             some = next(g for g in grads if g is not None)
             steps = len(kept[0]) if xs is None else len(xs)
-            grad_ys = torch.zeros((), dtype=some.dtype).expand(steps, *call.layout.shape)
+            grad_ys = some.new_zeros(()).expand(steps, *call.layout.shape)
         needs = ctx.needs_input_grad[1:]
         grad_x, grad_state, grad_tensors = call.plan.backward(
             xs,
@@ -179,7 +237,7 @@ class _Fused(torch.autograd.Function):
 
 
 def _again(
-    call: _Call,
+    call: Call,
     xs: Tensor | None,
     state: Sequence[Tensor],
     tensors: Sequence[Tensor],
@@ -208,11 +266,12 @@ def _again(
     given = dict(zip(given, views[1 + call.fields :], strict=True))
     ys: list[Tensor] = []
     now: tuple[Tensor, ...] = tuple(views[1 : 1 + call.fields])
-    for x in views[0].unbind(0):
+    # an input may travel in fewer bits than the step computes in
+    for x in views[0].to(call.plan.dtype).unbind(0):
         y, *fields = functional_call(module, given, (x, now), tie_weights=False)
         ys.append(y)
         now = tuple(fields)
-    outs = [torch.stack(ys), *now]
+    outs = [torch.stack(ys).to(xs.dtype), *now]
     pairs = [(o, g) for o, g in zip(outs, grads, strict=True) if g is not None and o.requires_grad]
     wanted = [v for v, need in zip(views, needs, strict=True) if need]
     found = iter(

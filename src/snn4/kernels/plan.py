@@ -24,7 +24,7 @@ from snn4.kernels.trace import trace
 if TYPE_CHECKING:
     from snn4.through_time import Neuron
 
-__all__ = ["Kept", "Plan", "plan_for"]
+__all__ = ["Kept", "Plan", "needed_calls", "plan_for", "run_calls", "traced_step"]
 
 # below, one thread is faster than waking others
 _SERIAL = 32_768
@@ -76,7 +76,7 @@ class Plan:
         }
         forward = {a for op in self.graph.forward for a in op.args} | {self.graph.y, *self.graph.new_states}
         # a backward pass may need tensors of which the forward pass knows nothing
-        self.early = _closure(traced.calls, [i for p, i in self._inputs() if p in forward])
+        self.early = needed_calls(traced.calls, [i for p, i in self._inputs() if p in forward])
 
     def _inputs(self) -> list[tuple[str, str]]:
         return [(p.name, i) for p, i in zip(self.graph.parameters, self.traced.inputs, strict=True)]
@@ -276,7 +276,7 @@ def run_calls(calls: Sequence[HostCall], values: dict[str, Tensor]) -> None:
         )
 
 
-def _closure(calls: Sequence[HostCall], names: Sequence[str]) -> list[HostCall]:
+def needed_calls(calls: Sequence[HostCall], names: Sequence[str]) -> list[HostCall]:
     """The calls that these values need, in order."""
     wanted = set(names)
     chosen: list[HostCall] = []
@@ -327,6 +327,12 @@ def _copy(neuron: Neuron) -> Neuron:
 
 
 def _made(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype) -> Plan | str:
+    traced = traced_step(neuron, seen, features, dtype)
+    return traced if isinstance(traced, str) else Plan(traced, type(neuron).__name__, dtype)
+
+
+def traced_step(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype) -> Traced | str:
+    """The neuron's step, traced in a copy that is thrown away; or why it cannot be."""
     learned = [name for name, tensor in seen.tensors.items() if tensor.requires_grad]
     rest = [name for name in seen.tensors if name not in learned]
     tensors = {n: seen.tensors[n] for n in (*learned, *rest)}
@@ -345,4 +351,4 @@ def _made(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.
         changed = True
     if changed:
         return f"{type(neuron).__name__}.step changes its module"
-    return Plan(traced, type(neuron).__name__, dtype)
+    return traced

@@ -78,7 +78,7 @@ def explain(net: torch.nn.Module, x: Tensor) -> Explanation:
         if type(neuron).sequence is not Neuron.sequence:
             name = "its own sequence()"
         elif isinstance(route, BPTT) and route.truncate is None:
-            kernel, refused = registry.choose(neuron, xs, neuron.initial(xs[0]))
+            kernel, refused = registry.choose(neuron, xs, neuron.initial_of_call(xs[0]))
             name = name if kernel is None else kernel.name
         choice = Choice(path or "(the net)", type(neuron).__name__, str(route), name, tuple(refused))
         if choice not in choices:  # a loop calls its body at every step

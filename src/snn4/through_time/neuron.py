@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from snn4.through_time import registry
 from snn4.through_time.routes import BPTT, Route
 from snn4.through_time.stateful import Stateful
 
@@ -70,12 +71,26 @@ class Neuron(Stateful):
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed-form rate")
 
-    def forward(self, xs: Float[Tensor, "T B *features"]) -> Float[Tensor, "T B *out"]:
-        """Outputs over the whole sequence; the state is kept in float32 under autocast.
+    def initial_of_call(self, x: Tensor) -> Any:
+        """`initial(x)`; in float32 under autocast. Shape of x: (B, *features)."""
+        return self.initial(x.float() if _low(x) else x)
 
-        Shape: (T, B, *features) -> (T, B, *).
+    def sequence_of_call(self, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """`sequence(xs, state)`; under autocast in float32, where spikes are handed on in the dtype of the input.
+
+        Shape of xs: (T, B, *features).
         """
-        if xs.dtype in _LOW_PRECISION and torch.is_autocast_enabled(xs.device.type):
-            ys = super().forward(xs.float())
-            return ys.to(xs.dtype) if self.alphabet is not None else ys
-        return super().forward(xs)
+        if not _low(xs):
+            return self.sequence(xs, state)
+        # a kernel may read and write fewer bits and round nowhere else
+        if type(self).sequence is Neuron.sequence and isinstance(self.route, BPTT) and self.route.truncate is None:
+            kernel, _ = registry.choose(self, xs, state)
+            if kernel is not None:
+                return kernel(self, xs, state)
+        ys, state = self.sequence(xs.float(), state)
+        return (ys.to(xs.dtype) if self.alphabet is not None else ys), state
+
+
+def _low(xs: Tensor) -> bool:
+    """Whether autocast has made an input of few bits."""
+    return xs.dtype in _LOW_PRECISION and torch.is_autocast_enabled(xs.device.type)
