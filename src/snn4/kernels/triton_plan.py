@@ -32,6 +32,8 @@ __all__ = ["OPTIONS", "TritonPlan", "divided_as_on_cuda", "triton_plan_for"]
 OPTIONS: dict[str, Any] = {"enable_fp_fusion": False, "enable_reflect_ftz": False}
 # elements of a program: many for large layers, few so that small ones still fill the device
 _BLOCKS = {"forward": (512, 128), "backward": (256, 128)}
+# the interpreter takes one program after the other
+_INTERPRETED = (1024, 1024)
 _WARPS = 4
 # from how many elements on the larger block is taken
 _LARGE = 1 << 19
@@ -230,8 +232,8 @@ class TritonPlan:
 
     def _chunks(self, which: str, given: dict[str, Any]) -> int:
         """Choose a block, and tell how many make a row."""
-        many, few = _BLOCKS[which]
-        given["BLOCK"] = many if given["N"] >= _LARGE or self.device.type != "cuda" else few
+        many, few = _BLOCKS[which] if self.device.type == "cuda" else _INTERPRETED
+        given["BLOCK"] = many if given["N"] >= _LARGE else few
         return -(-given["P"] // given["BLOCK"])
 
     def _launch(self, name: str, mode: Mode, order: Sequence[str], units: int, given: Mapping[str, Any]) -> None:
