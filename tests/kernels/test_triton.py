@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from snn4 import Learned
-from snn4.kernels import use
+from snn4.kernels import triton_plan, use
 from snn4.kernels.identity import identity
+from snn4.kernels.layout import layout_of
 from snn4.kernels.triton_kernel import TRITON
-from snn4.kernels.triton_plan import OPTIONS, triton_plan_for
+from snn4.kernels.triton_plan import OPTIONS, TritonPlan, triton_plan_for
 from snn4.neurons import IF, LI, LIF, CubaLIF
 from snn4.surrogates import Sigmoid
 from snn4.through_time import explain, registry
@@ -58,38 +59,56 @@ SHIPPED = {
     "CubaLIF": lambda: CubaLIF(),
     "LI": lambda: LI(),
 }
-FEATURES = (5, 3, 4)
-_KINDS = {torch.float32: "fp32", torch.float64: "fp64", torch.bfloat16: "bf16", torch.float16: "fp16"}
+# as many elements as wide loads want
+FEATURES = (5, 4, 4)
 
 
-def plan_of(neuron, dtype=torch.float32):
-    plan = triton_plan_for(neuron, identity(neuron), FEATURES, dtype, torch.device("cpu"))
-    assert not isinstance(plan, str), plan
-    return plan
+class H200:
+    """What Triton asks a driver before it compiles, and nothing of what it asks to launch."""
+
+    def get_current_device(self):
+        return 0
+
+    def get_current_stream(self, device):
+        return 0
+
+    def get_current_target(self):
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", 90, 32)
 
 
-def compiled(plan, mode, name, travels, block=256):
-    """A kernel for an H100 or H200, as a launch with large, aligned tensors would compile it. Needs no driver."""
-    import triton
-    from triton.backends.compiler import GPUTarget
+@pytest.fixture
+def compiled(tmp_path, monkeypatch):
+    """A forward and a backward call whose launches compile and launch nothing: the kernels, by name."""
+    from triton.runtime import driver
 
-    function = getattr(plan.module(mode), name)
-    kinds, constants, aligned = {}, {}, {}
-    for place, argument in enumerate(function.arg_names):
-        kind = "i32"
-        if argument == "BLOCK" or argument.startswith("step"):
-            kind, constants[(place,)] = "constexpr", block if argument == "BLOCK" else 1
-        elif argument in ("partial_at", "total_at"):
-            kind = "*fp64"
-        elif argument in ("x_at", "y_at", "gy_at", "gx_at"):
-            kind = f"*{_KINDS[travels]}"
-        elif argument.endswith("_at"):
-            kind = f"*{_KINDS[plan.dtype]}"
-        kinds[argument] = kind
-        if kind.startswith("*") or argument in ("N", "P", "XS"):
-            aligned[(place,)] = [["tt.divisibility", 16]]
-    source = triton.compiler.ASTSource(fn=function, signature=kinds, constexprs=constants, attrs=aligned)
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 4, **OPTIONS})
+    made = {}
+
+    def compile_only(plan, name, mode, grid, arguments, block):
+        kernel = getattr(plan.module(mode), name)
+        made[name] = kernel.warmup(*arguments, BLOCK=block, num_warps=triton_plan._WARPS, grid=grid, **OPTIONS)
+
+    def call(neuron, dtype=torch.float32, mode="recompute", travels=None):
+        made.clear()
+        plan = triton_plan_for(neuron, identity(neuron), FEATURES, dtype, torch.device("cpu"))
+        assert not isinstance(plan, str), plan
+        xs = torch.zeros(9, 2, *FEATURES, dtype=travels or dtype)
+        state = [torch.zeros(2, *FEATURES, dtype=dtype) for _ in neuron.State._fields]
+        tensors = [t.detach() for t in identity(neuron).tensors.values()]
+        layout = layout_of(xs)
+        ys, last, kept = plan.forward(xs, state, tensors, layout, mode, keep=True)
+        assert ys.dtype == xs.dtype
+        given = None if mode == "save" else xs
+        plan.backward(given, state, kept, tensors, ys, last, layout, mode, need_x=True, need_state=True)
+        return made
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(TritonPlan, "_run", compile_only)
+    monkeypatch.setattr(triton_plan, "_INTERPRETED", (256, 128))
+    monkeypatch.setattr(triton_plan, "_LARGE", 1)
+    monkeypatch.setattr(driver, "_active", H200())
+    return call
 
 
 def check_arithmetic(assembly):
@@ -100,43 +119,34 @@ def check_arithmetic(assembly):
     assert not re.search(r"\b(atom|red)\.", assembly)
 
 
-@pytest.fixture
-def triton_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+@needs_triton
+@pytest.mark.parametrize("make", SHIPPED.values(), ids=SHIPPED)
+def test_compiled_for_sm_90(make, compiled):
+    neuron = make()
+    made = compiled(neuron)
+    assert {"snn4_forward", "snn4_backward"} <= set(made)
+    for kernel in made.values():
+        assert kernel.asm["cubin"]
+        if list(neuron.parameters()) == []:  # exp of the sigmoid is a function, made of such parts
+            check_arithmetic(kernel.asm["ptx"])
+    # loads of neighbours are one load
+    assert "ld.global.v2" in made["snn4_backward"].asm["ptx"]
 
 
 @needs_triton
-@pytest.mark.usefixtures("triton_cache")
-@pytest.mark.parametrize("make", SHIPPED.values(), ids=SHIPPED)
-def test_compiled_for_sm_90(make):
-    plan = plan_of(make())
-    for name in ("snn4_forward", "snn4_backward"):
-        made = compiled(plan, "recompute", name, torch.float32)
-        assert made.asm["cubin"]
-        if "learned" not in str(make()):  # exp of the sigmoid is a function, made of such parts
-            check_arithmetic(made.asm["ptx"])
-    # loads of neighbours are one load
-    assert "ld.global.v2" in made.asm["ptx"] or "ld.global.v4" in made.asm["ptx"]
+def test_sums_compiled_for_sm_90(compiled):
+    made = compiled(LIF(tau=Learned(2.0), v_threshold=Learned(torch.ones(5, 1, 1))))
+    for name in ("snn4_forward", "snn4_backward", "snn4_total", "snn4_total_wide"):
+        check_arithmetic(made[name].asm["ptx"])
 
 
 @needs_triton
 @pytest.mark.slow
-@pytest.mark.usefixtures("triton_cache")
+@pytest.mark.parametrize("mode", ["recompute", "save"])
 @pytest.mark.parametrize("make", SHIPPED.values(), ids=SHIPPED)
-def test_compiled_for_sm_90_in_every_mode_and_dtype(make):
+def test_compiled_for_sm_90_in_every_mode_and_dtype(make, mode, compiled):
     for travels, dtype in ((torch.float64,) * 2, (torch.bfloat16, torch.float32), (torch.float16, torch.float32)):
-        for mode in ("recompute", "save"):
-            plan = plan_of(make(), dtype)
-            for name in ("snn4_forward", "snn4_backward"):
-                assert compiled(plan, mode, name, travels).asm["cubin"]
-
-
-@needs_triton
-@pytest.mark.usefixtures("triton_cache")
-def test_sums_compiled_for_sm_90():
-    plan = plan_of(LIF())
-    for name in ("snn4_total", "snn4_total_wide"):
-        check_arithmetic(compiled(plan, "recompute", name, torch.float32, 1024).asm["ptx"])
+        assert all(kernel.asm["cubin"] for kernel in compiled(make().to(dtype), dtype, mode, travels).values())
 
 
 # ------------------------------------------------------------------------------------------------------------ choice
