@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -47,6 +48,23 @@ def test_interpreted():
 @pytest.mark.slow
 def test_interpreted_slowly():
     interpreted("-m", "slow")
+
+
+@needs_triton
+def test_the_benchmark_for_gpus_runs(tmp_path):
+    """Tiny and interpreted: every section, every entry, and parity with the loop."""
+    out, script = tmp_path / "gpu.json", ROOT / "benchmarks" / "gpu.py"
+    code = "import runpy, sys, tests.kernels.interpreter as _; del sys.argv[0]; "
+    code += "runpy.run_path(sys.argv[0], None, '__main__')"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *(p for p in sys.path if p)])}
+    command = [sys.executable, "-W", "error", "-c", code, str(script), "--dry", "--out", str(out)]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-4000:]
+    assert "left out" not in ran.stdout
+    found = json.loads(out.read_text())
+    assert set(found) >= {"conditions", "parity", "layer", "gemm", "steps", "overhead", "blocks"}
+    assert found["parity"]["right"]
+    assert "snn4 LIF bf16" in next(iter(found["layer"].values()))
 
 
 # ------------------------------------------------------------------------------------------------ compiled for a GPU
