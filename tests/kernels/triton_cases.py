@@ -21,7 +21,7 @@ import snn4
 from snn4 import Learned
 from snn4.core.errors import OptionError
 from snn4.core.states import state
-from snn4.kernels import triton_plan, triton_print, triton_source, use
+from snn4.kernels import BuildError, triton_kernel, triton_plan, triton_print, triton_source, use
 from snn4.neurons import IF, LI, LIF, CubaLIF, exponential, plif
 from snn4.surrogates import ATan, FastSigmoid, Gaussian, MultiGaussian, Rectangle, Sigmoid, Triangle, superspike
 from snn4.through_time import Neuron, registry
@@ -296,9 +296,9 @@ def test_autocast_moves_few_bits_and_keeps_the_state(low):
 
 def test_few_bits_are_refused_where_they_would_lose_something():
     low = torch.zeros(3, 1, 2, dtype=torch.bfloat16)
-    assert "not spikes under autocast" in KERNEL.refuses(LIF(), low, LIF.State(low[0]))
+    assert "not spikes under autocast" in KERNEL._refuses(LIF(), low, LIF.State(low[0]))
     with torch.autocast("cpu", torch.bfloat16):
-        assert "not spikes under autocast" in KERNEL.refuses(LI(), low, LI.State(low[0].float()))
+        assert "not spikes under autocast" in KERNEL._refuses(LI(), low, LI.State(low[0].float()))
 
 
 def test_second_derivatives():
@@ -392,6 +392,33 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
     xs, first = inputs(neuron, (3, 2, 2))
     snn4.kernels.triton_plan._plans.clear()
     assert_same_bits(run(neuron, xs, first, "triton"), run(neuron, xs, first, "reference"))
+
+
+def test_a_kernel_that_triton_cannot_run_is_no_end(monkeypatch):
+    neuron = LIF(tau=5.5, surrogate=Gaussian(0.3))
+    xs, first = inputs(neuron, (3, 2, 2))
+    reference = run(neuron, xs, first, "reference")
+
+    def broken(*arguments):
+        raise RuntimeError("no launcher today")
+
+    monkeypatch.setattr(triton_plan.TritonPlan, "_start", broken)
+    monkeypatch.setattr(triton_kernel, "_CHECKED", True)
+    state = neuron.State(*first)
+    with use("triton"), pytest.raises(BuildError, match=r"Triton failed on snn4_forward of LIF: no launcher today"):
+        neuron.sequence(xs, state)
+    assert KERNEL.refuses(neuron, xs, state) == "Triton failed on snn4_forward of LIF: no launcher today"
+    _plan(neuron, (2,)).broken = None
+    # the same call falls back
+    assert KERNEL.refuses(neuron, xs, state) is None
+    assert torch.equal(KERNEL(neuron, xs, state)[0], reference.ys)
+
+
+def test_unasked_nobody_gets_what_no_gpu_has_checked():
+    net = torch.nn.Sequential(LIF())
+    (choice,) = snn4.explain(net, torch.zeros(3, 1, 2)).choices
+    assert choice.implementation == "c++"
+    assert choice.refused == (("triton", "no GPU has checked these kernels yet; use('triton') runs them all the same"),)
 
 
 def test_explain_names_triton():

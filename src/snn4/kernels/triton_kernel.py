@@ -10,17 +10,21 @@ import torch
 from torch import Tensor
 
 from snn4.core.errors import OptionError
+from snn4.kernels.build import BuildError, notice
 from snn4.kernels.choice import wish
 from snn4.kernels.fused import common_refusal, launch
 from snn4.kernels.identity import Identity
 from snn4.kernels.triton_plan import TritonPlan, triton_plan_for
 from snn4.kernels.triton_source import interpreted, no_triton_reason
+from snn4.through_time.loop import reference_loop
 
 if TYPE_CHECKING:
     from snn4.through_time import Neuron
 
 __all__ = ["TRITON", "TritonKernel"]
 
+# whether benchmarks/gpu.py has found them right on a GPU; until then nobody gets them unasked
+_CHECKED = False
 # below, Triton supports only a part of what the kernels use
 _CAPABILITY = (7, 0)
 # the dtype of the state and of arithmetic, for each dtype of the input
@@ -60,6 +64,8 @@ class TritonKernel:
         wanted = wish()
         if wanted.implementation not in ("auto", self.name):
             return f"use({wanted.implementation!r}) is in force"
+        if wanted.implementation == "auto" and not _CHECKED and xs.device.type == self.device:
+            return "no GPU has checked these kernels yet; use('triton') runs them all the same"
         reason = self._refuses(neuron, xs, state)
         if reason is not None and wanted.implementation == self.name:
             raise OptionError(
@@ -87,6 +93,8 @@ class TritonKernel:
         plan = triton_plan_for(neuron, seen, xs.shape[2:], real, xs.device)
         if isinstance(plan, str):
             return plan
+        if plan.broken is not None:
+            return plan.broken
         self._local.accepted = (weakref.ref(neuron), weakref.ref(xs), seen, plan)
         return None
 
@@ -101,7 +109,14 @@ class TritonKernel:
                 came = f"the kernel of {type(neuron).__name__} was called although it refuses"
                 raise OptionError(came, "no call", str(reason))
         _, _, seen, plan = accepted
-        return launch(neuron, xs, state, seen, plan)
+        try:
+            return launch(neuron, xs, state, seen, plan)
+        except BuildError as problem:
+            if wish().implementation == self.name:
+                raise
+            notice(f"{type(neuron).__name__} runs in the reference loop: {problem.came}")
+        ys, last = reference_loop(neuron, xs.to(plan.dtype), state)
+        return ys.to(xs.dtype), last
 
 
 def _narrow(neuron: Neuron, xs: Tensor) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from snn4.kernels import triton_print, triton_source
-from snn4.kernels.build import notice
+from snn4.kernels.build import BuildError, notice
 from snn4.kernels.cpp import Mode
 from snn4.kernels.graph import Number, Op, StepGraph
 from snn4.kernels.identity import Identity
@@ -69,6 +69,8 @@ class TritonPlan:
         self.needs_rows = bool(self.wide_roots) or any(p.per_neuron for p in self.graph.parameters)
         self._modules: dict[Mode, Any] = {}
         self._launched: set[tuple[str, Mode]] = set()
+        # why Triton could not run it after all
+        self.broken: str | None = None
         forward = {a for op in self.graph.forward for a in op.args} | {self.graph.y, *self.graph.new_states}
         named = zip(self.graph.parameters, self.traced.inputs, strict=True)
         # a backward pass may need tensors of which the forward pass knows nothing
@@ -240,9 +242,27 @@ class TritonPlan:
         self._run(name, mode, (units,), [given.get(argument) for argument in order], given["BLOCK"])
 
     def _run(self, name: str, mode: Mode, grid: tuple[int, ...], arguments: Sequence[Any], block: int) -> None:
-        kernel = getattr(self.module(mode), name)
-        first = (name, mode) not in self._launched
+        if (name, mode) in self._launched:
+            self._start(name, mode, grid, arguments, block)
+            return
         began = time.perf_counter()
+        try:
+            self._start(name, mode, grid, arguments, block)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as problem:
+            said = str(problem).strip().splitlines() or [type(problem).__name__]
+            self.broken = f"Triton failed on {name} of {self.label}: {said[0]}"
+            came = f"{self.broken} ({triton_source.module(self.source(mode)).__file__})"
+            advice = "with snn4.kernels.use('reference') it runs without Triton."
+            raise BuildError(came, "a Triton that can compile and launch it", advice) from problem
+        self._launched.add((name, mode))
+        taken = time.perf_counter() - began
+        if taken > _SLOW and self.device.type == "cuda":
+            notice(f"compiled {name.removeprefix('snn4_')} of {self.label} for this GPU in {taken:.1f} s")
+
+    def _start(self, name: str, mode: Mode, grid: tuple[int, ...], arguments: Sequence[Any], block: int) -> None:
+        kernel = getattr(self.module(mode), name)
         if self.device.type == "cuda":
             with torch.cuda.device(self.device):
                 kernel[grid](*arguments, BLOCK=block, num_warps=_WARPS, **OPTIONS)
@@ -250,11 +270,6 @@ class TritonPlan:
             # the interpreter knows no options, and numpy is louder than a processor about overflow
             with np.errstate(all="ignore"):
                 kernel[grid](*arguments, BLOCK=block)
-        if first:
-            self._launched.add((name, mode))
-            taken = time.perf_counter() - began
-            if taken > _SLOW and self.device.type == "cuda":
-                notice(f"compiled {name.removeprefix('snn4_')} of {self.label} for this GPU in {taken:.1f} s")
 
 
 def divided_as_on_cuda(graph: StepGraph, dtype: torch.dtype) -> StepGraph:
