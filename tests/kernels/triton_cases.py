@@ -117,7 +117,9 @@ def test_bits_of_every_member_in_every_mode_and_dtype(make, dtype, mode):
             assert_same_bits(run(neuron, xs, first, "triton", backward=mode), run(neuron, xs, first, "reference"))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)], ids=["float32", "float64"]
+)
 @pytest.mark.parametrize("mode", ["recompute", "save"])
 @pytest.mark.parametrize("make", [EXACT["LIF hard"], EXACT["CubaLIF"], EXACT["a user's"]], ids=["1", "2", "user"])
 def test_bits_in_every_mode_and_dtype(make, dtype, mode):
