@@ -42,9 +42,11 @@ $(VENV)/.torch:
 	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
 	@touch $@
 
-# the pins without torch, which the line above has chosen
+# the pins without torch, which the line above has chosen, and without triton where torch has brought its own
 $(CONSTRAINTS): $(SOURCES) $(VENV)/.torch
 	@grep -v '^torch==' constraints.txt > $@
+	@if $(BIN)/python -c 'import importlib.util as u; raise SystemExit(u.find_spec("triton") is None)'; \
+	then grep -v '^triton==' $@ > $@.own; mv $@.own $@; fi
 
 $(VENV)/.extra-%: $(CONSTRAINTS)
 	@echo 'Installing snn4[$*]'

@@ -4,8 +4,9 @@
     python benchmarks/bench_latency.py --repeats 9
 
 Every figure of a first call is from a process of its own with an empty cache; it is the time of `neuron(x)` with a
-gradient wanted, and its `backward()`, after `import snn4` and a first call of `torch` itself. The overhead is that of
-forward and backward on a tensor of 96 numbers, beside a layer of torch's, and beside the same inside `torch.compile`.
+gradient wanted, and its `backward()`, after `import snn4` and a first call of `torch` itself. What imports leave is
+collected before: a full collection, 40 ms, would fall into one script's first call and not into another's. The overhead
+is that of forward and backward on a tensor of 96 numbers, beside a layer of torch's, and inside `torch.compile`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from common import show, write
 from snn4.kernels.numba_build import no_numba_reason
 
 FIRST = """
-import sys, time
+import gc, sys, time
 from pathlib import Path
 import torch
 import snn4
@@ -55,6 +56,7 @@ x = torch.linspace(-1, 2, 96).view(4, 8, 3).requires_grad_()
 (x * 2).sum().backward()
 torch.relu(x).sum().backward()
 x.grad = None
+gc.collect()
 began = time.perf_counter()
 with use("numba" if which == "numba" else "c++"):
     ys = neuron(x)

@@ -27,7 +27,7 @@ PACKAGES = [".".join(("snn4", *path.parent.relative_to(SOURCE).parts)) for path 
 # what unpickles or runs text as code
 FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torchvision", "yaml"}
 FORBIDDEN_CALLS = {"eval", "exec", "torch.load", "torch.save"}
-OPTIONAL = {"h5py", "matplotlib", "rich", "safetensors", "scipy", "sklearn", "torchvision", "tyro"}
+OPTIONAL = {"h5py", "matplotlib", "rich", "safetensors", "scipy", "sklearn", "torchvision", "triton", "tyro"}
 
 
 def name_of(node: ast.expr) -> str:

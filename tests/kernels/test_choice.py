@@ -231,7 +231,7 @@ def test_use_is_of_one_thread():
     assert seen == ["auto"]
 
 
-@pytest.mark.parametrize(("name", "backward"), [("c", None), ("triton", None), ("auto", "bits")])
+@pytest.mark.parametrize(("name", "backward"), [("c", None), ("cuda", None), ("auto", "bits")])
 def test_use_refuses_unknown_names(name, backward):
     with pytest.raises(OptionError, match="use\\(\\) got"), use(name, backward=backward):
         pass

@@ -21,6 +21,7 @@ _EXTRA = {
     "matplotlib": "view",
     "numba": "numba",
     "llvmlite": "numba",
+    "triton": "gpu",
 }
 
 

@@ -12,12 +12,23 @@ from snn4.kernels.choice import use
 from snn4.kernels.fused import CPP, NUMBA, CpuKernel
 from snn4.kernels.memory import keep_memory
 from snn4.kernels.spikes import saved_as
+from snn4.kernels.triton_kernel import TRITON, TritonKernel
 from snn4.kernels.warm import warmup
 from snn4.through_time import registry
 
 # the last one is asked first
-for kernel in (NUMBA, CPP):
+for kernel in (NUMBA, TRITON, CPP):
     if kernel not in registry.registered():
         registry.register(kernel)
 
-__all__ = ["BuildError", "CpuKernel", "clear_cache", "keep_memory", "pool", "saved_as", "use", "warmup"]
+__all__ = [
+    "BuildError",
+    "CpuKernel",
+    "TritonKernel",
+    "clear_cache",
+    "keep_memory",
+    "pool",
+    "saved_as",
+    "use",
+    "warmup",
+]

@@ -52,6 +52,7 @@ __all__ = [
     "no_compiler_reason",
     "notice",
     "prebuilt_name",
+    "usable_folder",
 ]
 
 FORMAT = "snn4.kernel.1"
@@ -324,3 +325,8 @@ def _usable(folder: Path) -> Path:
 
 
 _refused_folders: set[str] = set()
+
+
+def usable_folder() -> Path:
+    """The cache folder, made and checked; where code from it may not be run, a folder of this process alone."""
+    return _usable(cache_folder())

@@ -12,7 +12,7 @@ from snn4.core.errors import OptionError, suggest
 
 __all__ = ["Backward", "Wish", "use", "wish"]
 
-_NAMES = ("auto", "reference", "c++", "numba")
+_NAMES = ("auto", "reference", "c++", "numba", "triton")
 _MODES = ("auto", "recompute", "checkpoint", "save")
 Backward: TypeAlias = Literal["auto", "recompute", "checkpoint", "save"]
 
@@ -43,13 +43,14 @@ def use(implementation: str = "auto", *, backward: Backward | None = None) -> It
 
     Args:
         implementation: `"auto"` (a kernel where there is one, else the reference loop), `"reference"` (the loop over
-            `step`), `"c++"` or `"numba"` (the kernel; where it refuses a call, that is an error).
+            `step`), `"c++"`, `"numba"` or `"triton"` (the kernel; where it refuses a call, that is an
+            error).
         backward: how a kernel gets a step's values back for the gradient. `"recompute"` repeats all steps from the
             input and keeps nothing else; `"checkpoint"` also keeps the state every so many steps (32 for a LIF), and
             repeats each step once; `"save"` keeps what each step needs. `"auto"`, at the start, is `"recompute"` for
             sequences of one segment and `"checkpoint"` for longer ones: what was fastest at every length that was
-            measured. Numba repeats steps segment by segment in the backward pass in each of these, but for `"save"`.
-            `None` leaves it as it is around.
+            measured. Numba keeps nothing in each of these but `"save"`, Triton a state every 8 steps or 4. `None`
+            leaves it as it is around.
 
     Raises:
         OptionError: an unknown name.
@@ -63,7 +64,7 @@ def use(implementation: str = "auto", *, backward: Backward | None = None) -> It
     if implementation not in _NAMES:
         raise OptionError(
             f"use() got {implementation!r}",
-            "'auto', 'reference', 'c++' or 'numba'",
+            "'auto', 'reference', 'c++', 'numba' or 'triton'",
             suggest(str(implementation), _NAMES),
         )
     if backward is not None and backward not in _MODES:

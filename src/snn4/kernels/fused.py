@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -26,11 +26,53 @@ if TYPE_CHECKING:
     from snn4.kernels.plan import Keeps
     from snn4.through_time import Neuron
 
-__all__ = ["CPP", "NUMBA", "CpuKernel"]
+__all__ = ["CPP", "NUMBA", "Call", "CpuKernel", "Fused", "Runs", "accepted", "differentiable", "launch", "unfit"]
 
 AnyPlan: TypeAlias = Plan | NumbaPlan
 PlanFor: TypeAlias = "Callable[[Neuron, Identity, Sequence[int], torch.dtype, Mode], AnyPlan | str]"
 _DTYPES = (torch.float32, torch.float64)
+_LOW_PRECISION = (torch.bfloat16, torch.float16)
+
+
+class Runs(Protocol):
+    """A plan: the kernels of one neuron's step for one shape of features and one dtype."""
+
+    dtype: torch.dtype
+    needs_rows: bool
+
+    def keeps(self, wanted: Backward, steps: int) -> Keeps:
+        """What the forward pass keeps for a sequence of `steps`."""
+        ...
+
+    def forward(
+        self,
+        xs: Tensor,
+        state: Sequence[Tensor],
+        tensors: Sequence[Tensor],
+        layout: Layout,
+        keeps: Keeps | None,
+        *,
+        last: bool,
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], Prepared]:
+        """Outputs, last state, and what is kept for a backward pass; `None` says that there will be none."""
+        ...
+
+    def backward(
+        self,
+        xs: Tensor | None,
+        state: Sequence[Tensor],
+        kept: Sequence[Tensor],
+        ready: Prepared,
+        grad_ys: Tensor,
+        grad_last: Sequence[Tensor | None],
+        layout: Layout,
+        keeps: Keeps,
+        *,
+        need_x: bool,
+        need_state: bool,
+    ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
+        """Gradients of the input, of the first state and of the neuron's tensors."""
+        ...
 
 
 class _Local(threading.local):
@@ -69,7 +111,9 @@ class CpuKernel:
 
             return compiled.refuses(self._plan_for, neuron, xs, state)
         reason = self._refuses(neuron, xs, state, wanted.backward)
-        if reason is not None and wanted.implementation == self._name:
+        # under autocast the neuron asks again, in float32
+        again = xs.dtype in _LOW_PRECISION and torch.is_autocast_enabled(xs.device.type)
+        if reason is not None and wanted.implementation == self._name and not again:
             raise OptionError(
                 f"use({self._name!r}) is in force, but {type(neuron).__name__} cannot run as a kernel ({reason})",
                 "a neuron and a call that the compiler can take",
@@ -79,30 +123,18 @@ class CpuKernel:
 
     def _refuses(self, neuron: Neuron, xs: Tensor, state: Any, backward: Backward) -> str | None:
         self._local.accepted = None
-        tensors = (xs, *state)
         if xs.device.type != "cpu":
             return f"the input lies on {xs.device}"
         if xs.dtype not in _DTYPES:
             return f"the input is {str(xs.dtype).removeprefix('torch.')}"
-        if any(type(t) not in (Tensor, torch.nn.Parameter) for t in tensors):
-            return "a tensor subclass"
-        if reason := torch_facts.watched():
-            return reason
-        if any(t.dtype != xs.dtype or t.shape != xs.shape[1:] or t.device != xs.device for t in state):
-            return "a state field of another shape, dtype or device than the input's steps"
-        if xs.numel() == 0:
-            return "an empty input"
-        try:
-            seen = identity(neuron)
-        except Refused as reason:
-            return str(reason)
+        seen = accepted(neuron, xs, state, xs.dtype)
+        if isinstance(seen, str):
+            return seen
         note = (self._name, xs.shape[2:], xs.dtype, kernel(backward))
         plan = seen.notes.get(note)
         if plan is None:
-            if any(t.device != xs.device for t in seen.tensors.values()):
-                return "a parameter on another device than the input"
-            if any(type(t) not in (Tensor, torch.nn.Parameter) for t in seen.tensors.values()):
-                return "a parameter that is a tensor subclass"
+            if (reason := unfit(seen, xs.device)) is not None:
+                return reason
             plan = self._plan_for(neuron, seen, *note[1:])
             if isinstance(plan, str):
                 return plan
@@ -126,36 +158,75 @@ class CpuKernel:
         return self._run(neuron, xs, state, last=False)[0]
 
     def _run(self, neuron: Neuron, xs: Tensor, state: Any, *, last: bool) -> tuple[Tensor, ...]:
-        accepted = self._local.accepted
+        found = self._local.accepted
         self._local.accepted = None
-        if accepted is None or accepted[0]() is not neuron or accepted[1]() is not xs:
+        if found is None or found[0]() is not neuron or found[1]() is not xs:
             reason = self.refuses(neuron, xs, state)
-            accepted, self._local.accepted = self._local.accepted, None
-            if accepted is None:
+            found, self._local.accepted = self._local.accepted, None
+            if found is None:
                 came = f"the kernel of {type(neuron).__name__} was called although it refuses"
                 raise OptionError(came, "no call", str(reason))
-        _, _, seen, plan = accepted
+        _, _, seen, plan = found
+        return launch(neuron, xs, state, seen, plan, last=last)
+
+
+def accepted(neuron: Neuron, xs: Tensor, state: Any, dtype: torch.dtype) -> Identity | str:
+    """Why no kernel takes this call, on whatever device; or who the neuron is.
+
+    Args:
+        neuron: whose step.
+        xs: inputs. Shape (T, B, *features).
+        state: the state before the first step.
+        dtype: the one that the state must have.
+    """
+    if any(type(t) not in (Tensor, torch.nn.Parameter) for t in (xs, *state)):
+        return "a tensor subclass"
+    if reason := torch_facts.watched():
+        return reason
+    if any(t.dtype != dtype or t.shape != xs.shape[1:] or t.device != xs.device for t in state):
+        return "a state field of another shape, dtype or device than the input's steps"
+    if xs.numel() == 0:
+        return "an empty input"
+    try:
+        return identity(neuron)
+    except Refused as reason:
+        return str(reason)
+
+
+def unfit(seen: Identity, device: torch.device) -> str | None:
+    """Why a neuron's tensors cannot be read by a kernel on `device`, or None."""
+    if any(t.device != device for t in seen.tensors.values()):
+        return "a parameter on another device than the input"
+    if any(type(t) not in (Tensor, torch.nn.Parameter) for t in seen.tensors.values()):
+        return "a parameter that is a tensor subclass"
+    return None
+
+
+def launch(
+    neuron: Neuron, xs: Tensor, state: Any, seen: Identity, plan: Runs, *, last: bool = True
+) -> tuple[Tensor, ...]:
+    """Run a plan, with a gradient where one is asked for. Outputs, and the fields of the last state if asked for."""
+    layout = layout_of(xs)
+    if layout is None or (plan.needs_rows and not layout.batch_first):
+        xs = xs.contiguous()
         layout = layout_of(xs)
-        if layout is None or (plan.needs_rows and not layout.batch_first):
-            xs = xs.contiguous()
-            layout = layout_of(xs)
-            assert layout is not None
-        learned = [t for t in seen.tensors.values() if t.requires_grad]
-        tensors = [*learned, *(t for t in seen.tensors.values() if not t.requires_grad)]
-        keeps = plan.keeps(wish().backward, len(xs))
-        if torch.is_grad_enabled() and any(t.requires_grad for t in (xs, *state, *learned)):
-            return _Fused.apply(_Call(neuron, seen, plan, layout, keeps, len(state), last), xs, *state, *tensors)
-        ys, after, _, _ = plan.forward(
-            xs.detach(), [s.detach() for s in state], [t.detach() for t in tensors], layout, None, last=last
-        )
-        return (ys, *after)
+        assert layout is not None
+    learned = [t for t in seen.tensors.values() if t.requires_grad]
+    tensors = [*learned, *(t for t in seen.tensors.values() if not t.requires_grad)]
+    keeps = plan.keeps(wish().backward, len(xs))
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (xs, *state, *learned)):
+        return Fused.apply(Call(neuron, seen, plan, layout, keeps, len(state), last), xs, *state, *tensors)
+    ys, after, _, _ = plan.forward(
+        xs.detach(), [s.detach() for s in state], [t.detach() for t in tensors], layout, None, last=last
+    )
+    return (ys, *after)
 
 
-class _Call:
+class Call:
     """What one call of a kernel remembers for its backward pass."""
 
     def __init__(
-        self, neuron: Neuron, seen: Identity, plan: AnyPlan, layout: Layout, keeps: Keeps, fields: int, last: bool
+        self, neuron: Neuron, seen: Identity, plan: Runs, layout: Layout, keeps: Keeps, fields: int, last: bool
     ) -> None:
         self.neuron, self.plan, self.layout, self.fields, self.last = neuron, plan, layout, fields, last
         self.keeps: Keeps = keeps
@@ -165,11 +236,12 @@ class _Call:
         self.names = [*learned, *(name for name in seen.tensors if name not in learned)]
 
 
-class _Fused(torch.autograd.Function):
+class Fused(torch.autograd.Function):
     """A layer over all steps, and its gradient."""
 
     @staticmethod
-    def forward(ctx: Any, call: _Call, xs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, call: Call, xs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        """Outputs and last state fields; `rest` is the state and the neuron's tensors."""
         state, tensors = rest[: call.fields], rest[call.fields :]
         ys, last, kept, call.ready = call.plan.forward(xs, state, tensors, call.layout, call.keeps, last=call.last)
         ctx.call = call
@@ -180,7 +252,8 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        call: _Call = ctx.call
+        """The gradients of what `forward` got."""
+        call: Call = ctx.call
         saved: tuple[Tensor, ...] = ctx.saved_tensors
         if all(g is None for g in grads):
             return (None,) * (2 + call.fields + len(call.names))
@@ -190,12 +263,12 @@ class _Fused(torch.autograd.Function):
         state, tensors = saved[: call.fields], saved[call.fields : call.fields + len(call.names)]
         kept = saved[call.fields + len(call.names) :]
         if torch.is_grad_enabled():
-            return (None, *_again(call, xs, state, tensors, grads, ctx.needs_input_grad[1:]))
+            return (None, *differentiable(call, xs, state, tensors, grads, ctx.needs_input_grad[1:]))
         grad_ys = grads[0]
         if grad_ys is None:
             some = next(g for g in grads if g is not None)
             steps = len(kept[0]) if xs is None else len(xs)
-            grad_ys = torch.zeros((), dtype=some.dtype).expand(steps, *call.layout.shape)
+            grad_ys = some.new_zeros(()).expand(steps, *call.layout.shape)
         needs = ctx.needs_input_grad[1:]
         grad_x, grad_state, grad_tensors = call.plan.backward(
             xs,
@@ -212,8 +285,8 @@ class _Fused(torch.autograd.Function):
         return (None, grad_x, *grad_state, *grad_tensors)
 
 
-def _again(
-    call: _Call,
+def differentiable(
+    call: Call,
     xs: Tensor | None,
     state: Sequence[Tensor],
     tensors: Sequence[Tensor],
@@ -242,11 +315,12 @@ def _again(
     given = dict(zip(given, views[1 + call.fields :], strict=True))
     ys: list[Tensor] = []
     now: tuple[Tensor, ...] = tuple(views[1 : 1 + call.fields])
-    for x in views[0].unbind(0):
+    # an input may travel in fewer bits than the step computes in
+    for x in views[0].to(call.plan.dtype).unbind(0):
         y, *fields = functional_call(module, given, (x, now), tie_weights=False)
         ys.append(y)
         now = tuple(fields)
-    outs = [torch.stack(ys), *now][: len(grads)]
+    outs = [torch.stack(ys).to(xs.dtype), *now][: len(grads)]
     pairs = [(o, g) for o, g in zip(outs, grads, strict=True) if g is not None and o.requires_grad]
     wanted = [v for v, need in zip(views, needs, strict=True) if need]
     found = iter(

@@ -25,7 +25,18 @@ if TYPE_CHECKING:
     from snn4.kernels.choice import Backward
     from snn4.through_time import Neuron
 
-__all__ = ["SERIAL", "Keeps", "Plan", "Prepared", "addresses", "kernel", "plan_for", "starts"]
+__all__ = [
+    "SERIAL",
+    "Keeps",
+    "Plan",
+    "Prepared",
+    "addresses",
+    "kernel",
+    "needed_calls",
+    "plan_for",
+    "run_calls",
+    "starts",
+]
 
 # what a forward pass keeps for its backward pass beside its arguments: nothing, a state now and then, or every step
 Keeps: TypeAlias = Literal["recompute", "checkpoint", "save"]
@@ -73,7 +84,7 @@ class Plan:
         forward = {a for op in self.graph.forward for a in op.args} | {self.graph.y, *self.graph.new_states}
         # a backward pass may need tensors of which the forward pass knows nothing
         named = zip(self.graph.parameters, traced.inputs, strict=True)
-        self.early = _closure(traced.calls, [i for p, i in named if p.name in forward])
+        self.early = needed_calls(traced.calls, [i for p, i in named if p.name in forward])
         done = {call.out for call in self.early}
         self.late = [call for call in traced.calls if call.out not in done]
 
@@ -303,7 +314,7 @@ def run_calls(calls: Sequence[HostCall], values: dict[str, Tensor]) -> None:
             values[call.out] = call.function(*args)
 
 
-def _closure(calls: Sequence[HostCall], names: Sequence[str]) -> list[HostCall]:
+def needed_calls(calls: Sequence[HostCall], names: Sequence[str]) -> list[HostCall]:
     """The calls that these values need, in order."""
     wanted = set(names)
     chosen: list[HostCall] = []

@@ -113,7 +113,7 @@ class Looking:
             name = "its own sequence()"
             refused = [("kernels", neuron.own_sequence)] if neuron.own_sequence else []
         elif isinstance(route, BPTT) and route.truncate is None:
-            kernel, refused = registry.choose(neuron, xs, neuron.initial(xs[0]))
+            kernel, refused = registry.choose(neuron, xs, neuron.initial_of_call(xs[0]))
             name = name if kernel is None else kernel.name
         if neighbour and reason is None:
             name = f"{name}, with {neighbour}"

@@ -83,11 +83,23 @@ class Neuron(Stateful):
         ours = (getattr(method, "__func__", None) for method in (self.initial, self.sequence))
         if not whole or tuple(ours) != (Neuron.initial, Neuron.sequence):
             return super().outputs(xs)
+        ys = self._from_rest(xs)
+        if ys is not None:
+            return ys
+        wide = xs.float() if _low(xs) else xs
+        ys = self._from_rest(wide) if wide is not xs else None
+        if ys is None:
+            ys = reference_loop(self, wide, self.initial(wide[0]))[0]
+        return ys.to(xs.dtype) if wide is not xs and self.alphabet is not None else ys
+
+    def _from_rest(self, xs: Tensor) -> Tensor | None:
+        """By a kernel, where there is one."""
+        dtype = torch.float32 if _low(xs) else xs.dtype
         # one number for all elements; only a kernel gets to see it
-        rest = self.State(*(xs.new_full((), value).expand(xs.shape[1:]) for value in self.rest()))
+        rest = self.State(*(xs.new_full((), value, dtype=dtype).expand(xs.shape[1:]) for value in self.rest()))
         kernel, _ = registry.choose(self, xs, rest)
         if kernel is None:
-            return reference_loop(self, xs, self.initial(xs[0]))[0]
+            return None
         alone = getattr(kernel, "outputs", None)
         return kernel(self, xs, rest)[0] if alone is None else alone(self, xs, rest)
 
@@ -99,12 +111,26 @@ class Neuron(Stateful):
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed-form rate")
 
-    def forward(self, xs: Float[Tensor, "T B *features"]) -> Float[Tensor, "T B *out"]:
-        """Outputs over the whole sequence; the state is kept in float32 under autocast.
+    def initial_of_call(self, x: Tensor) -> Any:
+        """`initial(x)`; in float32 under autocast. Shape of x: (B, *features)."""
+        return self.initial(x.float() if _low(x) else x)
 
-        Shape: (T, B, *features) -> (T, B, *).
+    def sequence_of_call(self, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """`sequence(xs, state)`; under autocast in float32, where spikes are handed on in the dtype of the input.
+
+        Shape of xs: (T, B, *features).
         """
-        if xs.dtype in _LOW_PRECISION and torch.is_autocast_enabled(xs.device.type):
-            ys = super().forward(xs.float())
-            return ys.to(xs.dtype) if self.alphabet is not None else ys
-        return super().forward(xs)
+        if not _low(xs):
+            return self.sequence(xs, state)
+        # a kernel may read and write fewer bits and round nowhere else
+        if type(self).sequence is Neuron.sequence and isinstance(self.route, BPTT) and self.route.truncate is None:
+            kernel, _ = registry.choose(self, xs, state)
+            if kernel is not None:
+                return kernel(self, xs, state)
+        ys, state = self.sequence(xs.float(), state)
+        return (ys.to(xs.dtype) if self.alphabet is not None else ys), state
+
+
+def _low(xs: Tensor) -> bool:
+    """Whether autocast has made an input of few bits."""
+    return xs.dtype in _LOW_PRECISION and torch.is_autocast_enabled(xs.device.type)

@@ -45,9 +45,17 @@ class Stateful(Quantified, abc.ABC):
     def sequence(self, xs: Float[Tensor, "T B *features"], state: Any) -> tuple[Float[Tensor, "*out"], Any]:
         """Outputs and last state, from a sequence and a first state. Shape of xs: (T, B, *features)."""
 
+    def initial_of_call(self, x: Tensor) -> Any:
+        """`initial(x)`, as a call uses it. Shape of x: (B, *features)."""
+        return self.initial(x)
+
+    def sequence_of_call(self, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """`sequence(xs, state)`, as a call uses it. Shape of xs: (T, B, *features)."""
+        return self.sequence(xs, state)
+
     def outputs(self, xs: Float[Tensor, "T B *features"]) -> Float[Tensor, "*out"]:
         """Outputs from rest, where nobody asks for the last state. Shape of xs: (T, B, *features)."""
-        return self.sequence(xs, self.initial(xs[0]))[0]
+        return self.sequence_of_call(xs, self.initial_of_call(xs[0]))[0]
 
     def check(self, xs: Tensor) -> None:
         """Refuse an input that is not a sequence for this module. A subclass may ask for more.
@@ -63,7 +71,7 @@ class Stateful(Quantified, abc.ABC):
 
         Shape: (T, B, *features) -> (T, B, *).
         """
-        return self.carried(xs, self.sequence, self.outputs)
+        return self.carried(xs, self.sequence_of_call, self.outputs)
 
     def carried(
         self,
@@ -82,11 +90,11 @@ class Stateful(Quantified, abc.ABC):
         session = sessions.current()
         if session is None:
             sessions.at_rest(self)
-            return sequence(xs, self.initial(xs[0]))[0] if outputs is None else outputs(xs)
+            return sequence(xs, self.initial_of_call(xs[0]))[0] if outputs is None else outputs(xs)
         session.refuse_foreign_checkpoint(self)
         key = session.enter(self)
         state = session.incoming_of(key)
-        state = self.initial(xs[0]) if state is None else self._checked(key, state, xs)
+        state = self.initial_of_call(xs[0]) if state is None else self._checked(key, state, xs)
         ys, state = sequence(xs, state)
         session.leave(self, key, ys, state)
         return ys

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snn4.kernels import build
-from snn4.kernels.fused import CPP, _again, _Call  # pyright: ignore[reportPrivateUsage]
+from snn4.kernels.fused import CPP, Call, differentiable
 from snn4.kernels.graph import Arg, Op, Parameter
 from snn4.kernels.identity import identity
 from snn4.kernels.layout import layout_of
@@ -188,7 +188,7 @@ def normed(norm: Norm, neuron: Neuron, zs: Tensor, state: Any, *, last: bool = T
         a, b = a.view(shape), b.view(shape)
     inputs = [t for t in (zs, norm.weight, norm.bias, *state, *learned) if t is not None]
     if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
-        call = _Call(neuron, seen, plan, layout, plan.keeps("auto", len(zs)), len(state), last)
+        call = Call(neuron, seen, plan, layout, plan.keeps("auto", len(zs)), len(state), last)
         apply = cast("Callable[..., tuple[Tensor, ...]]", _Normed.apply)
         ys, *after = apply(call, norm, (mean, inverse, a, b), zs, norm.weight, norm.bias, *state, *tensors)
     else:
@@ -204,7 +204,7 @@ class _Normed(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        call: _Call,
+        call: Call,
         norm: Norm,
         made: tuple[Tensor | None, Tensor | None, Tensor, Tensor],
         zs: Tensor,
@@ -224,7 +224,7 @@ class _Normed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        call, norm = cast("_Call", ctx.call), cast("Norm", ctx.norm)
+        call, norm = cast("Call", ctx.call), cast("Norm", ctx.norm)
         saved: Sequence[Tensor] = ctx.saved_tensors
         zs, weight, bias, mean, inverse, *running = saved[:7]
         rest, kept = saved[7 : 7 + ctx.count], saved[7 + ctx.count :]
@@ -262,7 +262,7 @@ class _Normed(torch.autograd.Function):
 
 
 def _differentiable(
-    call: _Call,
+    call: Call,
     norm: Norm,
     zs: Tensor,
     weight: Tensor | None,
@@ -280,7 +280,7 @@ def _differentiable(
     xs = flat.unflatten(0, zs.shape[:2])
     need_line = any(needs[:3])
     state, tensors = rest[: call.fields], rest[call.fields :]
-    grad_xs, *others = _again(call, xs, state, tensors, grads, [need_line, *needs[3:]])
+    grad_xs, *others = differentiable(call, xs, state, tensors, grads, [need_line, *needs[3:]])
     found: list[Tensor | None] = [None, None, None]
     if grad_xs is not None:
         wanted = [v for v, need in zip(views, needs, strict=False) if need and v is not None]
