@@ -38,9 +38,11 @@ class Config:
     """Use only so many training samples."""
     cell: Cell = "lif"
     """lif: neurons with the options of `neuron`; alif: adaptive ones with learned time constants."""
-    neuron: NeuronOptions = dataclasses.field(default_factory=lambda: NeuronOptions(tau=10.0, learn_tau=True))
+    neuron: NeuronOptions = dataclasses.field(
+        default_factory=lambda: NeuronOptions(tau=20.0, learn_tau=True, surrogate="fastsigmoid")
+    )
     train: TrainingOptions = dataclasses.field(
-        default_factory=lambda: TrainingOptions(batch_size=64, learning_rate=3e-3)
+        default_factory=lambda: TrainingOptions(batch_size=64, learning_rate=1e-2)
     )
 
     @classmethod
