@@ -34,10 +34,11 @@ def srnn(
     neuron: Callable[[], torch.nn.Module] = ALIF,
     *,
     recurrent: Sequence[bool] | bool = True,
+    gain: float = 0.2,
     dropout: float = 0.0,
     readout: Neurons = LI,
 ) -> torch.nn.Sequential:
-    """A recurrent spiking network. Recurrent weights start orthogonal.
+    """A recurrent spiking network. Recurrent weights start as an orthogonal matrix times `gain`.
 
     Args:
         inputs: values a sample and step, after flattening.
@@ -45,6 +46,7 @@ def srnn(
         classes: outputs.
         neuron: makes the neuron of each hidden layer; `torch.nn.ReLU` is the ANN.
         recurrent: which hidden layers feed back to themselves, or all, or none.
+        gain: of the recurrent weights at the start. At 1, spiking networks did not learn; see the experiment log.
         dropout: probability behind each hidden layer, one mask for all steps.
         readout: makes what stands behind the output weights, in the ANN as well.
 
@@ -69,7 +71,7 @@ def srnn(
         layers[f"linear{n}"] = Linear(before, width)
         if back:
             feedback = Linear(width, width)
-            torch.nn.init.orthogonal_(feedback.weight)
+            torch.nn.init.orthogonal_(feedback.weight, gain)
             torch.nn.init.zeros_(feedback.bias)
             layers[f"neuron{n}"] = Recurrent(neuron(), feedback)
         else:

@@ -128,6 +128,7 @@ class Experiment:
         build: makes the networks.
         expected: figures that the results must reach.
         timed: of a network of spike times.
+        task: how all three are trained, where they do not get one frame that is held.
     """
 
     recipe: str
@@ -138,6 +139,7 @@ class Experiment:
     build: Build
     expected: Mapping[str, Any]
     timed: Timed | None = None
+    task: Callable[[DataSet, TrainingOptions], Task] | None = None
 
 
 def make_task(data: DataSet, training: TrainingOptions) -> Task:
@@ -159,7 +161,7 @@ def make_task(data: DataSet, training: TrainingOptions) -> Task:
 def make_tasks(experiment: Experiment, config: RunConfig, data: DataSet) -> dict[str, Task]:
     """How each of the three networks is trained."""
     if experiment.timed is None:
-        return dict.fromkeys(FILES, make_task(data, config.train))
+        return dict.fromkeys(FILES, (experiment.task or make_task)(data, config.train))
     usual = make_task(data, experiment.timed.train)
     return {"snn": experiment.timed.task(data), "ann": usual, "ann_quantised": usual}
 

@@ -29,6 +29,10 @@ _NAMES = (
     "multispike_fashion",
     "multispike_conv_mnist",
     "leak_study",
+    "braille",
+    "radar",
+    "ecg",
+    "shd",
 )
 
 

@@ -14,7 +14,7 @@ from snn4.core.optional import need
 from snn4.data import Split, unit
 from snn4.neurons import SpikingNeuron
 from snn4.timing import Framed, Readout, TimingLayer, trajectory, watch
-from snn4.training import Task, spiking_layers
+from snn4.training import Task, answered, spiking_layers
 
 __all__ = ["write_snapshot"]
 
@@ -44,8 +44,10 @@ def write_snapshot(
     arrays = _activity(snn, xs) | (_spike_times(snn, xs) if isinstance(snn, Framed) else {})
     image = unit(sample.inputs[0])
     arrays["sample/image"] = image.float()
-    arrays["sample/label"] = sample.targets[0]
-    arrays["sample/prediction"] = task.readout(arrays["output"][:, None])[0].argmax()
+    answers, classes = answered(task.readout(arrays["output"][:, None]), sample.targets)
+    # one answer a sample, or that at the last step with a label
+    arrays["sample/label"] = classes[-1]
+    arrays["sample/prediction"] = answers[-1].argmax()
     arrays |= {f"confusion/{name}": counts for name, counts in confusion.items()}
     for name, module in networks["snn"].named_modules():
         weight = getattr(module, "weight", None) if isinstance(module, _WEIGHTED) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from snn4.training.alarms import Alarm, Warns, check_rates, find_non_finite, heard_warnings
+from snn4.training.answers import answered
 from snn4.training.evaluation import Evaluation, evaluate
 from snn4.training.interruption import Interrupted
 from snn4.training.log import environment
@@ -22,6 +23,7 @@ __all__ = [
     "Interrupted",
     "Task",
     "Warns",
+    "answered",
     "check_rates",
     "environment",
     "evaluate",

@@ -1,0 +1,79 @@
+"""Recipes over real sequences: the way to the loss, and what their ANN is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from snn4 import nn
+from snn4.core.errors import OptionError
+from snn4.data import DataSet, Split
+from snn4.recipes import get
+from snn4.recipes.comparison import make_networks, make_tasks
+from snn4.recipes.sequences import one_answer, step_answers
+from snn4.recipes.snapshot import write_snapshot
+from snn4.training import evaluate
+
+NAMES = ("braille", "radar", "ecg", "shd")
+SHAPES = {"braille": (76, 12), "radar": (128, 6), "ecg": (1301, 4), "shd": (100, 140)}
+
+
+def made(split, classes=3):
+    return DataSet("made up", split, split, tuple(map(str, range(classes))), (0.0,), (1.0,))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_networks_take_what_the_data_set_holds(name):
+    recipe = get(name)
+    config = recipe.smoke()
+    experiment = recipe.experiment(config)
+    inputs = torch.randint(3, (2, *SHAPES[name]), dtype=torch.uint8)
+    targets = torch.zeros((2, 1301) if name == "ecg" else (2,), dtype=torch.int64)
+    task = make_tasks(experiment, config, made(Split(inputs, targets)))["snn"]
+    xs = task.encode(inputs, torch.Generator())
+    assert xs.shape == (config.steps, 2, SHAPES[name][1])
+    classes = {"braille": 27, "radar": 12, "ecg": 6, "shd": 20}[name]
+    # one forward is enough where a sequence is long
+    nets = make_networks(experiment, config)
+    for net in (nets["snn"],) if name == "ecg" else nets.values():
+        answers = task.readout(net(xs))
+        assert answers.shape == ((1301, 2, 6) if name == "ecg" else (2, classes))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_ann_has_relus_in_the_neurons_place_and_the_same_integrators(name):
+    recipe = get(name)
+    nets = make_networks(recipe.experiment(recipe.smoke()), recipe.smoke())
+    snn, ann = nets["snn"], nets["ann"]
+    assert type(snn.neuron1) is type(ann.neuron1) is nn.Recurrent
+    assert type(ann.neuron1.body) is torch.nn.ReLU
+    assert type(snn.neuron1.body) is (nn.ALIF if recipe.smoke().cell == "alif" else nn.LIF)
+    assert str(snn.readout) == str(ann.readout)
+
+
+def test_frames_are_averaged_and_scaled():
+    batch = torch.tensor([[[0], [10], [20], [40]]], dtype=torch.uint8)
+    task = one_answer(2, 0.1)(made(Split(batch, torch.tensor([0]))), get("radar").config().train)
+    assert task.encode(batch, torch.Generator()).flatten().tolist() == pytest.approx([0.5, 3.0])
+
+
+def test_a_class_a_step_is_judged_by_labelled_steps_and_pictured_at_the_last_of_them(tmp_path):
+    from safetensors.torch import load_file
+
+    spikes = torch.eye(3, dtype=torch.uint8)[torch.tensor([[0, 1, 2, 2]])]
+    split = Split(spikes, torch.tensor([[0, 1, 1, -1]]))
+    task = step_answers(made(split), get("ecg").config().train)
+    found = evaluate(torch.nn.Identity(), task, split)
+    assert found.accuracy == pytest.approx(2 / 3)
+    write_snapshot(tmp_path, {"snn": torch.nn.Identity()}, task, split, {})
+    arrays = load_file(tmp_path / "pictures.safetensors")
+    assert (int(arrays["sample/label"]), int(arrays["sample/prediction"])) == (1, 2)
+
+
+def test_options_that_do_not_fit_are_refused():
+    for name, options in (("ecg", {"steps": 100}), ("braille", {"steps": 0}), ("shd", {"cell": "lstm"})):
+        recipe = get(name)
+        with pytest.raises(OptionError):
+            recipe.experiment(dataclasses.replace(recipe.smoke(), **options))
