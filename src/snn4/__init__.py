@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from snn4.core.quantity import Learned
     from snn4.core.states import States, state
     from snn4.profiling import profile
-    from snn4.through_time import BPTT, Neuron, Stream, checkpoint, explain, run, use_route
+    from snn4.through_time import BPTT, OTTT, SLTT, Neuron, Stream, checkpoint, explain, run, use_route
 
 __version__ = "0.1.0"
 
@@ -55,7 +55,17 @@ _HOMES = {
     "snn4.core.quantity": ("Learned",),
     "snn4.core.states": ("States", "state"),
     "snn4.profiling": ("profile",),
-    "snn4.through_time": ("BPTT", "Neuron", "Stream", "checkpoint", "explain", "run", "use_route"),
+    "snn4.through_time": (
+        "BPTT",
+        "OTTT",
+        "SLTT",
+        "Neuron",
+        "Stream",
+        "checkpoint",
+        "explain",
+        "run",
+        "use_route",
+    ),
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _PACKAGES = (
@@ -100,6 +110,8 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "BPTT",
+    "OTTT",
+    "SLTT",
     "CheckpointError",
     "DataFileError",
     "GraphError",

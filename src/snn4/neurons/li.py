@@ -52,6 +52,11 @@ class LI(Neuron):
         """What is left of the membrane after one step."""
         return self.decay.beta(self.tau, self.dt)
 
+    @property
+    def decay_of_v(self) -> float | Tensor:
+        """beta."""
+        return self.beta
+
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """v = beta v + x."""
         beta = self.beta

@@ -6,18 +6,25 @@ from snn4.through_time.checkpoint import checkpoint
 from snn4.through_time.explain import explain
 from snn4.through_time.loop import reference_loop
 from snn4.through_time.neuron import Neuron
+from snn4.through_time.ottt import OTTT
 from snn4.through_time.registry import Kernel
 from snn4.through_time.routes import BPTT, Route, use_route
 from snn4.through_time.run import Stream, run
+from snn4.through_time.sltt import SLTT
 from snn4.through_time.stateful import Stateful
+from snn4.through_time.synapse import Rule, Synapse
 
 __all__ = [
     "BPTT",
+    "OTTT",
+    "SLTT",
     "Kernel",
     "Neuron",
     "Route",
+    "Rule",
     "Stateful",
     "Stream",
+    "Synapse",
     "checkpoint",
     "explain",
     "reference_loop",

@@ -10,9 +10,7 @@ from torch import Tensor
 
 from snn4.core.errors import OptionError
 from snn4.core.report import table
-from snn4.through_time import registry
 from snn4.through_time.neuron import Neuron
-from snn4.through_time.routes import BPTT
 from snn4.through_time.session import path_of
 
 __all__ = ["Explanation", "explain"]
@@ -78,8 +76,8 @@ def explain(net: torch.nn.Module, x: Tensor) -> Explanation:
         if type(neuron).sequence is not Neuron.sequence:
             name = "its own sequence()"
             refused = [("kernels", neuron.own_sequence)] if neuron.own_sequence else []
-        elif isinstance(route, BPTT) and route.truncate is None:
-            kernel, refused = registry.choose(neuron, xs, neuron.initial(xs[0]))
+        else:
+            kernel, refused = route.asks(neuron, xs, neuron.initial(xs[0]))
             name = name if kernel is None else kernel.name
         choice = Choice(path or "(the net)", type(neuron).__name__, str(route), name, tuple(refused))
         if choice not in choices:  # a loop calls its body at every step

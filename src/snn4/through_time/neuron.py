@@ -53,7 +53,7 @@ class Neuron(Stateful):
 
     def __init__(self) -> None:
         super().__init__()
-        self.route: Route = BPTT()
+        self.route: Route = BPTT()  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @abc.abstractmethod
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *out"], Any]:
@@ -98,6 +98,15 @@ class Neuron(Stateful):
             NotImplementedError: this neuron has no closed form.
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed-form rate")
+
+    @property
+    def decay_of_v(self) -> float | Tensor:
+        """What is left of the membrane after one step without input; surrogates and traces may follow it.
+
+        Raises:
+            NotImplementedError: this neuron has no such number.
+        """
+        raise NotImplementedError(f"the membrane of {type(self).__name__} has no single decay")
 
     def forward(self, xs: Float[Tensor, "T B *features"]) -> Float[Tensor, "T B *out"]:
         """Outputs over the whole sequence; the state is kept in float32 under autocast.

@@ -7,6 +7,7 @@ from snn4.training.evaluation import Evaluation, evaluate
 from snn4.training.interruption import Interrupted
 from snn4.training.log import environment
 from snn4.training.loop import Fitted, fit
+from snn4.training.online import Steps, online
 from snn4.training.optimiser import Average, make_optimiser
 from snn4.training.recording import recorded_spikes, spiking_layers
 from snn4.training.schedule import learning_rate
@@ -20,6 +21,7 @@ __all__ = [
     "FitConfig",
     "Fitted",
     "Interrupted",
+    "Steps",
     "Task",
     "Warns",
     "check_rates",
@@ -31,6 +33,7 @@ __all__ = [
     "learning_rate",
     "load_weights",
     "make_optimiser",
+    "online",
     "recorded_spikes",
     "save_weights",
     "spiking_layers",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from snn4.core.errors import NotFiniteError, OptionError
@@ -22,6 +22,7 @@ from snn4.training.checkpoint import Keeper, Rollback, Training
 from snn4.training.evaluation import batch_of, check_shapes, device_of, evaluate
 from snn4.training.identity import identity_of
 from snn4.training.interruption import Interrupted, StopAsked, Stopper
+from snn4.training.online import check_online, online, step_loss
 from snn4.training.optimiser import Average, make_optimiser
 from snn4.training.progress import Metrics, Report, report
 from snn4.training.recording import recorded_spikes
@@ -117,6 +118,7 @@ def fit(
     for which, split in (("training", train), ("validation", val)):
         if len(split) == 0:
             raise OptionError(f"the {which} split is empty", "at least one sample", "See how the data was divided.")
+    check_online(net, task, config)
     training = Training(net, make_optimiser(net, config), Average(net, config.ema) if config.ema is not None else None)
     keeper = metrics = None
     if folder is not None:
@@ -232,44 +234,81 @@ class _Run:
             inputs = task.augment(inputs, numbers)
         xs = task.encode(inputs, numbers)
         before = self.training.rollback()
-        loss, logits = self.forward(xs, targets)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(self.config, course.step, self.per_epoch)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        parameters = [p for p in self.net.parameters() if p.grad is not None]
-        if self.config.clip_norm is not None:
-            norm = clip_grad_norm_(parameters, self.config.clip_norm)
-        else:
-            norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        by_step = self.config.online == "step"
+        norms: list[Tensor] = []
+
+        def update() -> None:
+            norms.append(self.clip())
+            if not math.isfinite(norms[-1].item()):
+                self.fail("gradient", before, xs, targets, numbers)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+
+        loss, logits = self.forward(xs, targets, numbers, after_backward=update if by_step else None)
+        if self.config.online == "no":
+            loss.backward()
+        norm = torch.stack(norms).max() if by_step else self.clip()
         right = (logits.argmax(1) == targets).sum()
         # one look at the device for all three
         values: list[float] = torch.stack([t.detach().double() for t in (loss, norm, right)]).tolist()
         for what, value in zip(("loss", "gradient"), values, strict=False):
             if not math.isfinite(value):
-                self.fail(what, before, xs, targets)
-        optimiser.step()
+                self.fail(what, before, xs, targets, numbers)
+        if not by_step:
+            optimiser.step()
         if task.after_step is not None:
             task.after_step(self.net)
         if self.training.average is not None:
             self.training.average.follow(self.net, course.step + 1)
         return values[0], int(values[2])
 
-    def forward(self, xs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """From the network's input to loss and answers; the first batch of each epoch is watched for alarms."""
+    def clip(self) -> Tensor:
+        """The norm of the gradient, which is scaled down where the options say so."""
+        parameters = [p for p in self.net.parameters() if p.grad is not None]
+        if self.config.clip_norm is not None:
+            return clip_grad_norm_(parameters, self.config.clip_norm)
+        return get_total_norm([p.grad for p in parameters if p.grad is not None])
+
+    def forward(
+        self,
+        xs: Tensor,
+        targets: Tensor,
+        numbers: Generator,
+        *,
+        after_backward: Callable[[], None] | None = None,
+        learn: bool = True,
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and answers, online with the gradients where `learn`; the first batch of each epoch is watched."""
         course, task, config = self.training.course, self.task, self.config
         watch = config.alarms and course.batch == 0
         recording = recorded_spikes(self.net) if watch or task.penalty is not None else contextlib.nullcontext({})
         cost = task.regulariser(self.net) if task.regulariser is not None else contextlib.nullcontext()
         listening = heard_warnings(self.net) if watch else contextlib.nullcontext([])
         with recording as spikes, listening as heard, cost as term:
-            with torch.autocast(xs.device.type, torch.bfloat16, enabled=config.autocast):
-                ys = self.net(xs)
-            ys = ys.float() if config.autocast else ys
+            loss = None
+            if config.online == "no":
+                with torch.autocast(xs.device.type, torch.bfloat16, enabled=config.autocast):
+                    ys = self.net(xs)
+                ys = ys.float() if config.autocast else ys
+            else:
+                steps = online(
+                    self.net,
+                    xs,
+                    step_loss(task, targets),
+                    generator=numbers,
+                    after_backward=after_backward,
+                    backward=learn,
+                    autocast=config.autocast,
+                )
+                ys, loss = steps.outputs, steps.loss
             logits = task.readout(ys)
             if course.batch == 0:
                 check_shapes(ys, logits, self.train)
-            loss = task.objective(ys, targets) if task.objective is not None else task.loss(logits, targets)
+            if loss is None:
+                loss = task.objective(ys, targets) if task.objective is not None else task.loss(logits, targets)
             if task.penalty is not None:
                 loss = loss + task.penalty(spikes)
             if term is not None:
@@ -281,14 +320,14 @@ class _Run:
                     self.said.say(f"Warning, epoch {course.epoch + 1}: {alarm}")
         return loss, logits
 
-    def fail(self, what: str, before: Rollback, xs: Tensor, targets: Tensor) -> NoReturn:
+    def fail(self, what: str, before: Rollback, xs: Tensor, targets: Tensor, numbers: Generator) -> NoReturn:
         """Save the state before the step, and say where the first number that is not finite appeared."""
         course = self.training.course
         before.undo()
-        where = find_non_finite(self.net, xs, lambda inputs: self.forward(inputs, targets)[0])
+        where = find_non_finite(self.net, xs, lambda inputs: self.forward(inputs, targets, numbers, learn=False)[0])
         before.undo()
         kept = ""
-        if self.keeper is not None:
+        if self.keeper is not None and self.config.online != "step":  # in which the weights have moved since
             self.keeper.save(self.training)
             kept = f" The state before this step is in {self.keeper.path}."
         raise NotFiniteError(
