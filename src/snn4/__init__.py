@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from snn4.core.quantity import Learned
     from snn4.core.states import States, state
     from snn4.profiling import profile
-    from snn4.through_time import BPTT, OTTT, SLTT, Neuron, Stream, checkpoint, explain, run, use_route
+    from snn4.through_time import BPTT, DSR, OTTT, SLTT, Neuron, Stream, checkpoint, explain, run, use_route
 
 __version__ = "0.1.0"
 
@@ -57,6 +57,7 @@ _HOMES = {
     "snn4.profiling": ("profile",),
     "snn4.through_time": (
         "BPTT",
+        "DSR",
         "OTTT",
         "SLTT",
         "Neuron",
@@ -110,6 +111,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "BPTT",
+    "DSR",
     "OTTT",
     "SLTT",
     "CheckpointError",

@@ -39,6 +39,7 @@ class LI(Neuron):
 
     State = state("v")
     alphabet = None
+    linear = True
     tau: float | Tensor
 
     def __init__(self, tau: Value = 2.0, *, decay: Decay = euler, decay_input: bool = False, dt: float = 1.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from snn4.through_time.checkpoint import checkpoint
+from snn4.through_time.dsr import DSR, Representation
 from snn4.through_time.explain import explain
 from snn4.through_time.loop import reference_loop
 from snn4.through_time.neuron import Neuron
@@ -16,10 +17,12 @@ from snn4.through_time.synapse import Rule, Synapse
 
 __all__ = [
     "BPTT",
+    "DSR",
     "OTTT",
     "SLTT",
     "Kernel",
     "Neuron",
+    "Representation",
     "Route",
     "Rule",
     "Stateful",
