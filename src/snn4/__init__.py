@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from snn4.core.quantity import Learned
     from snn4.core.states import States, state
     from snn4.profiling import profile
-    from snn4.through_time import BPTT, DSR, OTTT, SLTT, Neuron, Stream, checkpoint, explain, run, use_route
+    from snn4.through_time import BPTT, DSR, OTTT, SLTT, EProp, Neuron, Stream, checkpoint, explain, run, use_route
 
 __version__ = "0.1.0"
 
@@ -60,6 +60,7 @@ _HOMES = {
         "DSR",
         "OTTT",
         "SLTT",
+        "EProp",
         "Neuron",
         "Stream",
         "checkpoint",
@@ -116,6 +117,7 @@ __all__ = [
     "SLTT",
     "CheckpointError",
     "DataFileError",
+    "EProp",
     "GraphError",
     "Learned",
     "MissingLibraryError",

@@ -1,4 +1,4 @@
-r"""The neurons of DSR, to be taken with `use_route(net, DSR())`: the threshold is also the height of a spike, and may fire early.
+r"""The neurons of DSR: the threshold is also the height of a spike, which may come early. For `use_route(net, DSR())`.
 
     DSRIF     u[t] = v[t-1] + x[t]
     DSRLIF    u[t] = beta v[t-1] + (1 - beta) x[t],   beta = exp(-dt / tau)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from snn4.through_time.checkpoint import checkpoint
 from snn4.through_time.dsr import DSR, Representation
+from snn4.through_time.eprop import EProp
 from snn4.through_time.explain import explain
 from snn4.through_time.loop import reference_loop
 from snn4.through_time.neuron import Neuron
@@ -20,6 +21,7 @@ __all__ = [
     "DSR",
     "OTTT",
     "SLTT",
+    "EProp",
     "Kernel",
     "Neuron",
     "Representation",
