@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from snn4 import BPTT, OTTT, SLTT, OptionError, ShapeError, nn, use_route
+from snn4 import BPTT, OTTT, SLTT, EProp, OptionError, ShapeError, nn, use_route
 from snn4.data import Split
 from snn4.objectives import tet
 from snn4.training import FitConfig, Task, fit, online
@@ -19,6 +19,10 @@ def make(*, tau=2.0, seed=0, double=True):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = torch.nn.Sequential(nn.Linear(4, 8), nn.LIF(tau=tau), nn.Linear(8, 6), nn.LIF(tau=tau), nn.Linear(6, 3))
+    with torch.no_grad():
+        # so that every layer fires
+        for layer in (net[0], net[2]):
+            layer.weight.mul_(3)
     return net.double() if double else net
 
 
@@ -42,6 +46,7 @@ def test_it_adds_up_what_one_backward_pass_layer_by_layer_gives(route):
     assert torch.allclose(steps.outputs, ys, rtol=1e-12)
     assert steps.loss.item() == pytest.approx(loss.item(), rel=1e-12)
     assert steps.backward == 6
+    assert all(grad.any() for grad in gradients(one))
     assert not steps.outputs.requires_grad
     for mine, theirs in zip(gradients(one), gradients(other), strict=True):
         assert torch.allclose(mine, theirs, rtol=1e-10, atol=1e-14)
@@ -100,7 +105,7 @@ class Alive:
         self.hooks.__exit__(*error)
 
 
-@pytest.mark.parametrize("route", [SLTT(), OTTT()])
+@pytest.mark.parametrize("route", [SLTT(), OTTT(), EProp()])
 def test_what_is_kept_for_the_gradient_does_not_grow_with_time(route):
     most = {}
     for steps in (2, 8, 32):
@@ -111,6 +116,8 @@ def test_what_is_kept_for_the_gradient_does_not_grow_with_time(route):
         most[steps] = alive.most
         assert alive.now == 0
     assert most[2] == most[8] == most[32] > 0
+    if route.online == "only":
+        return
     # layer by layer it does
     whole = {}
     for steps in (2, 32):
@@ -245,11 +252,29 @@ def test_fit_learns_online_and_chooses_the_same_steps_for_the_same_seed():
     ends = []
     for seed in (1, 1, 2):
         net = use_route(make(tau=1.1, double=False), SLTT(k=2))
-        fitted = quiet(net, task, FitConfig(epochs=12, batch_size=16, learning_rate=0.05, online="batch"), seed=seed)
+        fitted = quiet(net, task, FitConfig(epochs=5, batch_size=16, learning_rate=0.05, online="batch"), seed=seed)
         ends.append(net[0].weight.detach().clone())
     assert fitted.history[-1]["train_loss"] < fitted.history[0]["train_loss"]
     assert torch.equal(ends[0], ends[1])
     assert not torch.equal(ends[0], ends[2])
+
+
+def test_fit_learns_with_eligibilities_and_validates_layer_by_layer():
+    net = use_route(make(double=False), EProp())
+    fitted = quiet(net, TASK, FitConfig(epochs=5, batch_size=16, learning_rate=0.05, online="batch"))
+    assert fitted.history[-1]["train_loss"] < fitted.history[0]["train_loss"]
+
+
+def test_under_autocast_the_gradients_are_near_those_of_float32():
+    xs, targets = batch()
+    for route in (SLTT(), OTTT(), EProp()):
+        found = []
+        for autocast in (False, True):
+            net = use_route(make(tau=1.1, double=False), route)
+            steps = online(net, xs.float(), lambda y: CROSS_ENTROPY(y[0], targets), autocast=autocast)
+            assert steps.outputs.dtype == torch.float32
+            found.append(net[4].weight.grad)
+        assert (found[0] - found[1]).abs().max() < 0.1 * found[0].abs().max()
 
 
 def test_fit_refuses_what_does_not_go_together():
