@@ -72,7 +72,7 @@ def representation_error(net: torch.nn.Module, xs: Tensor) -> RepresentationErro
     Example:
         >>> from snn4 import nn
         >>> error = representation_error(torch.nn.Sequential(nn.DSRIF(6.0)), torch.full((5, 1, 1), 1.0))
-        >>> round(error.layers[0].mean, 6), error.layers[0].bound
+        >>> round(error.layers[0].mean, 6), round(error.layers[0].bound, 6)
         (0.2, 0.6)
     """
     errors: list[LayerError] = []

@@ -22,8 +22,8 @@ from snn4.training.checkpoint import Keeper, Rollback, Training
 from snn4.training.evaluation import batch_of, check_shapes, device_of, evaluate
 from snn4.training.identity import identity_of
 from snn4.training.interruption import Interrupted, StopAsked, Stopper
-from snn4.training.online import check_online, online, step_loss
 from snn4.training.optimiser import Average, make_optimiser
+from snn4.training.outermost import check_online, online, step_loss
 from snn4.training.progress import Metrics, Report, report
 from snn4.training.recording import recorded_spikes
 from snn4.training.schedule import learning_rate
