@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from snn4.core.states import States, state
     from snn4.kernels import warmup
     from snn4.profiling import profile
-    from snn4.through_time import BPTT, Neuron, Stream, checkpoint, explain, run, use_route
+    from snn4.through_time import BPTT, DSR, OTTT, SLTT, EProp, Neuron, Stream, checkpoint, explain, run, use_route
 
 __version__ = "0.1.0"
 
@@ -57,7 +57,19 @@ _HOMES = {
     "snn4.core.states": ("States", "state"),
     "snn4.kernels": ("warmup",),
     "snn4.profiling": ("profile",),
-    "snn4.through_time": ("BPTT", "Neuron", "Stream", "checkpoint", "explain", "run", "use_route"),
+    "snn4.through_time": (
+        "BPTT",
+        "DSR",
+        "OTTT",
+        "SLTT",
+        "EProp",
+        "Neuron",
+        "Stream",
+        "checkpoint",
+        "explain",
+        "run",
+        "use_route",
+    ),
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
 _PACKAGES = (
@@ -102,8 +114,12 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "BPTT",
+    "DSR",
+    "OTTT",
+    "SLTT",
     "CheckpointError",
     "DataFileError",
+    "EProp",
     "GraphError",
     "Learned",
     "MissingLibraryError",

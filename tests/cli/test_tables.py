@@ -46,6 +46,19 @@ def test_surrogates(snn4):
     assert found["ATan"]["learnable"] == "alpha"
 
 
+def test_routes(snn4):
+    found = rows(snn4, "routes")
+    assert set(found) == {"BPTT", "SLTT", "OTTT", "DSR", "EProp"}
+    assert {name: row["online"] for name, row in found.items()} == {
+        "BPTT": "no",
+        "SLTT": "may be",
+        "OTTT": "may be",
+        "DSR": "no",
+        "EProp": "must be",
+    }
+    assert found["SLTT"]["paper"] == "meng2023sltt"
+
+
 def test_encoders(snn4):
     found = rows(snn4, "encoders")
     assert {"Direct", "Poisson", "Latency", "Delta", "Phase", "Population"} <= set(found)

@@ -11,6 +11,8 @@ from snn4.neurons import (
     CLIF,
     DALIF,
     DHLIF,
+    DSRIF,
+    DSRLIF,
     GLIF,
     IBRALIF,
     KLIF,
@@ -45,6 +47,8 @@ def each(value):
 
 # name -> what makes it, and the arguments of check_neuron that suit it
 ZOO = {
+    "DSRIF": (lambda: DSRIF(1.0), {}),
+    "DSRLIF": (lambda: DSRLIF(v_threshold=0.3, dt=0.2), {}),
     "DALIF": (lambda: DALIF(), {"scale": 2.5}),
     "DALIF soft": (lambda: DALIF(each(0.8), each(0.5), v_reset=None, activation="sigmoid"), {"scale": 2.0}),
     "DALIF clamp": (lambda: DALIF(Learned(1.0), 0.5, v_reset=-0.25, activation="clamp"), {"scale": 2.0}),

@@ -22,10 +22,10 @@ Row = dict[str, str]
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """List the members of one kind: recipes, models, neurons, surrogates, encoders or datasets."""
+    """List the members of one kind: recipes, models, neurons, surrogates, routes, encoders or datasets."""
 
     kind: str
-    """recipes, models, neurons, surrogates, encoders or datasets"""
+    """recipes, models, neurons, surrogates, routes, encoders or datasets"""
     pattern: str = "*"
     """Only names like this, with wildcards: `snn4 list models --pattern "*resnet*"`."""
     json: bool = False
@@ -114,6 +114,21 @@ def _neurons() -> list[Row]:
     return rows
 
 
+def _routes() -> list[Row]:
+    from snn4 import through_time
+    from snn4.through_time import Route
+
+    losses = {"no": "no", "yes": "may be", "only": "must be"}
+    rows: list[Row] = []
+    for name in through_time.__all__:
+        member = getattr(through_time, name)
+        if inspect.isclass(member) and issubclass(member, Route) and not inspect.isabstract(member):
+            route = member()
+            about = {"online": losses[route.online], "gradient between steps": "no" if route.local else "yes"}
+            rows.append(_row(name, member) | about)
+    return rows
+
+
 def _made(member: Callable[..., Any]) -> Any:
     """A member with its defaults, or `None` where it has arguments without one."""
     wanted = inspect.signature(member).parameters.values()
@@ -158,6 +173,7 @@ KINDS: dict[str, Callable[[], list[Row]]] = {
     "models": _models,
     "neurons": _neurons,
     "surrogates": _surrogates,
+    "routes": _routes,
     "encoders": _encoders,
     "datasets": _datasets,
 }

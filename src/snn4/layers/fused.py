@@ -22,6 +22,7 @@ from snn4.layers.norms import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from snn4.layers.pooling import AvgPool2d, MaxPool2d
 from snn4.through_time import BPTT, Neuron
 from snn4.through_time.explain import Looking
+from snn4.through_time.synapse import Synapse
 
 __all__ = ["Fused", "fuse"]
 
@@ -82,12 +83,17 @@ class Fused(torch.nn.Sequential):
                 x = layer(x) if ys is None else ys
             elif isinstance(following, Neuron) and type(layer) in _NORMS and _joins(following):
                 x, place = _normed(cast("BatchNorm2d", layer), following, x), place + 1
-            elif isinstance(following, Neuron) and type(layer) in _LAYERS and self.recompute and _joins(following):
+            elif isinstance(following, Neuron) and self.recompute and _again(layer) and _joins(following):
                 x, place = recomputed(layer, following, x), place + 1
             else:
                 x = layer(x)
             place += 1
         return x
+
+
+def _again(layer: torch.nn.Module) -> bool:
+    """Whether a layer may run twice: one whose rule keeps a trace may not."""
+    return type(layer) in _LAYERS and cast("Synapse", layer).rule is None
 
 
 def _joins(neuron: Neuron) -> bool:

@@ -11,8 +11,10 @@ from torch import Tensor
 from snn4.core.checks import check_sequence
 from snn4.core.errors import OptionError
 from snn4.kernels.spikes.events import conv2d_of_events, linear_of_events
+from snn4.layers.convolution import Convolution
 from snn4.layers.folded import Folded, fold, unfold
-from snn4.layers.memory import Keeps, KeepsInput, Memory
+from snn4.layers.memory import Keeps, Memory
+from snn4.through_time.synapse import Synapse, linear_traced
 
 __all__ = [
     "Conv1d",
@@ -29,7 +31,7 @@ __all__ = [
 Net = TypeVar("Net", bound=torch.nn.Module)
 
 
-class Linear(Keeps, torch.nn.Linear):
+class Linear(Keeps, Synapse, torch.nn.Linear):
     """torch.nn.Linear at every step. Shape: (T, B, *, in_features) -> (T, B, *, out_features).
 
     Args:
@@ -63,6 +65,8 @@ class Linear(Keeps, torch.nn.Linear):
     def forward(self, input: Float[Tensor, "T B *other in"]) -> Float[Tensor, "T B *other out"]:  # noqa: A002  (torch's name)
         """The layer at every step."""
         check_sequence("Linear", input)
+        if self.rule is not None:
+            return self.rule.through(self, input)
         if self.events:
             ys = linear_of_events(input, self.weight, self.bias)
             if ys is not None:
@@ -70,14 +74,20 @@ class Linear(Keeps, torch.nn.Linear):
         with self.saving():
             return super().forward(input)
 
+    def apply_weight(self, xs: Tensor, trace: Tensor | None, *, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """x W^T + b, with the weight's gradient from the trace. Shape: (T, B, *, in) -> (T, B, *, out)."""
+        if trace is None:
+            return torch.nn.functional.linear(xs, weight, bias)
+        return linear_traced(xs, trace, weight, bias)
 
-class Conv1d(KeepsInput, Folded, torch.nn.Conv1d):
+
+class Conv1d(Convolution, torch.nn.Conv1d):
     """torch.nn.Conv1d at every step. Shape: (T, B, C, L) -> (T, B, C', L')."""
 
     features = (2,)
 
 
-class Conv2d(KeepsInput, Folded, torch.nn.Conv2d):
+class Conv2d(Convolution, torch.nn.Conv2d):
     """torch.nn.Conv2d at every step. Shape: (T, B, C, H, W) -> (T, B, C', H', W').
 
     `events` is as in `Linear`, for inputs in channels_last and without groups; `use_events` sets it.
@@ -88,7 +98,7 @@ class Conv2d(KeepsInput, Folded, torch.nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """The layer at every step."""
-        ys = self._of_events(input) if self.events else None
+        ys = self._of_events(input) if self.events and self.rule is None else None
         return super().forward(input) if ys is None else ys
 
     def _of_events(self, x: Tensor) -> Tensor | None:
@@ -100,25 +110,25 @@ class Conv2d(KeepsInput, Folded, torch.nn.Conv2d):
         return None if ys is None else unfold(ys, *x.shape[:2])
 
 
-class Conv3d(KeepsInput, Folded, torch.nn.Conv3d):
+class Conv3d(Convolution, torch.nn.Conv3d):
     """torch.nn.Conv3d at every step. Shape: (T, B, C, D, H, W) -> (T, B, C', D', H', W')."""
 
     features = (4,)
 
 
-class ConvTranspose1d(KeepsInput, Folded, torch.nn.ConvTranspose1d):
+class ConvTranspose1d(Convolution, torch.nn.ConvTranspose1d):
     """torch.nn.ConvTranspose1d at every step. Shape: (T, B, C, L) -> (T, B, C', L')."""
 
     features = (2,)
 
 
-class ConvTranspose2d(KeepsInput, Folded, torch.nn.ConvTranspose2d):
+class ConvTranspose2d(Convolution, torch.nn.ConvTranspose2d):
     """torch.nn.ConvTranspose2d at every step. Shape: (T, B, C, H, W) -> (T, B, C', H', W')."""
 
     features = (3,)
 
 
-class ConvTranspose3d(KeepsInput, Folded, torch.nn.ConvTranspose3d):
+class ConvTranspose3d(Convolution, torch.nn.ConvTranspose3d):
     """torch.nn.ConvTranspose3d at every step. Shape: (T, B, C, D, H, W) -> (T, B, C', D', H', W')."""
 
     features = (4,)

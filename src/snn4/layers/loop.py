@@ -82,6 +82,8 @@ class Loop(Stateful):
             inner = Session(paths, before) if outer is None else outer.child(before)
             inputs = x
             if self.feedback is not None and last is not None:
+                if self.route is not None and self.route.local:
+                    last = _cut(last)
                 with opened(inner):
                     back = self.feedback(last)
                 if back.shape != x.shape and self.combine is torch.add:
@@ -153,6 +155,11 @@ class Recurrent(Loop):
 
 def _last(count: int) -> Any:
     return Loop.State if count == 1 else state(*(f"last{n}" for n in range(count)))
+
+
+def _cut(last: Any) -> Any:
+    """An output that is fed back, without its graph: for routes that send no gradient from step to step."""
+    return tuple(part.detach() for part in last) if isinstance(last, tuple) else last.detach()
 
 
 def _joined(outputs: list[Any]) -> Any:

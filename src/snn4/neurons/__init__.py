@@ -12,6 +12,7 @@ from snn4.neurons.cuba_lif import CubaLIF
 from snn4.neurons.da_lif import DALIF
 from snn4.neurons.decay import Decay, euler, exponential
 from snn4.neurons.dh_lif import DHLIF, branch_mask, dh_lif
+from snn4.neurons.dsr import DSRIF, DSRLIF
 from snn4.neurons.glif import GLIF
 from snn4.neurons.heterogeneous import heterogeneous
 from snn4.neurons.ibra_lif import IBRALIF
@@ -36,6 +37,8 @@ __all__ = [
     "CLIF",
     "DALIF",
     "DHLIF",
+    "DSRIF",
+    "DSRLIF",
     "GLIF",
     "IBRALIF",
     "IF",

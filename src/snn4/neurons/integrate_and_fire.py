@@ -15,7 +15,9 @@ from torch import Tensor
 from snn4.core.quantity import Value
 from snn4.core.states import state
 from snn4.neurons.spiking import SpikingNeuron
+from snn4.neurons.unit_rate import unit_rate
 from snn4.surrogates import Surrogate
+from snn4.through_time import Representation
 
 __all__ = ["IF"]
 
@@ -64,3 +66,7 @@ class IF(SpikingNeuron):
         if self.v_reset is not None:
             return super().transfer(mean_x)
         return (mean_x / self.v_threshold).clamp(0, 1)
+
+    def representation(self, xs: Float[Tensor, "T B *features"]) -> Representation:
+        """Soft reset: the rate, x / v_threshold, between 0 and 1; exactly so but for v[T] / (T v_threshold)."""
+        return unit_rate(self, 1.0, 1.0, xs)

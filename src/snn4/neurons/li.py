@@ -39,6 +39,7 @@ class LI(Neuron):
 
     State = state("v")
     alphabet = None
+    linear = True
     tau: float | Tensor
 
     def __init__(self, tau: Value = 2.0, *, decay: Decay = euler, decay_input: bool = False, dt: float = 1.0) -> None:
@@ -51,6 +52,11 @@ class LI(Neuron):
     def beta(self) -> float | Tensor:
         """What is left of the membrane after one step."""
         return self.decay.beta(self.tau, self.dt)
+
+    @property
+    def decay_of_v(self) -> float | Tensor:
+        """beta."""
+        return self.beta
 
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """v = beta v + x."""

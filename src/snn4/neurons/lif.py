@@ -20,7 +20,9 @@ from snn4.core.quantity import Learned, Value
 from snn4.core.states import state
 from snn4.neurons.decay import Decay, check_dt, euler
 from snn4.neurons.spiking import SpikingNeuron
+from snn4.neurons.unit_rate import unit_rate
 from snn4.surrogates import Surrogate
+from snn4.through_time import Representation
 
 __all__ = ["LIF", "plif"]
 
@@ -85,6 +87,10 @@ class LIF(SpikingNeuron):
             x = x + (1 - beta) * self.v_reset
         s, v = self.fire(beta * state.v + x)
         return s, self.State(v)
+
+    def representation(self, xs: Float[Tensor, "T B *features"]) -> Representation:
+        """Soft reset: the rate that weighs late steps more, by powers of beta, between 0 and 1."""
+        return unit_rate(self, self.beta, (1 - self.beta) if self.decay_input else 1.0, xs)
 
     def extra_repr(self) -> str:
         """The quantities, the reset and the decay."""

@@ -61,7 +61,7 @@ class SpikingNeuron(Neuron):
                 "Otherwise it fires for ever after the first spike.",
             )
         self.v_reset = None if v_reset is None else float(v_reset)
-        if surrogate is not None and surrogate.follows and type(self).decay_of_v is SpikingNeuron.decay_of_v:
+        if surrogate is not None and surrogate.follows and type(self).decay_of_v is Neuron.decay_of_v:
             raise OptionError(
                 f"{type(self).__name__} got surrogate={surrogate}, whose width follows the decay of the membrane",
                 "a surrogate with a width of its own, because its membrane has no single decay",
@@ -69,15 +69,6 @@ class SpikingNeuron(Neuron):
             )
         self.surrogate: Surrogate = ATan() if surrogate is None else copy.deepcopy(surrogate)
         self.detach_reset = detach_reset
-
-    @property
-    def decay_of_v(self) -> float | Tensor:
-        """What is left of the membrane after one step without input, which a surrogate may follow.
-
-        Raises:
-            NotImplementedError: this membrane has no such number.
-        """
-        raise NotImplementedError(f"the membrane of {type(self).__name__} has no single decay")
 
     @abc.abstractmethod
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:

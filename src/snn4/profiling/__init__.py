@@ -26,6 +26,7 @@ from snn4.profiling.energy_models import (
 )
 from snn4.profiling.measure import profile
 from snn4.profiling.records import Neurons, Other, Synapses
+from snn4.profiling.representation import RepresentationError, representation_error
 from snn4.profiling.result import Profile
 from snn4.profiling.timing import Latency, latency
 
@@ -45,6 +46,7 @@ __all__ = [
     "Neurons",
     "Other",
     "Profile",
+    "RepresentationError",
     "Synapses",
     "WithMemory",
     "break_even_rate",
@@ -54,4 +56,5 @@ __all__ = [
     "memory_cost",
     "paper_energy",
     "profile",
+    "representation_error",
 ]

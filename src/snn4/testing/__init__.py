@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from snn4.testing.judge import Law, LawError, LawReport
 from snn4.testing.neurons import check_neuron
+from snn4.testing.routes import check_route
 from snn4.testing.surrogates import check_surrogate
 
-__all__ = ["Law", "LawError", "LawReport", "check_neuron", "check_surrogate"]
+__all__ = ["Law", "LawError", "LawReport", "check_neuron", "check_route", "check_surrogate"]

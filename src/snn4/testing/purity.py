@@ -12,7 +12,7 @@ from snn4.core.errors import ShapeError
 from snn4.testing.compare import TOLERANCE, changes, differs, differs_all, fingerprint
 from snn4.testing.judge import law
 from snn4.testing.subject import Subject
-from snn4.through_time import Neuron, reference_loop
+from snn4.through_time import Neuron, Route, reference_loop
 
 __all__ = ["again", "interrupted", "mutates", "shapes", "step_folds"]
 
@@ -81,7 +81,7 @@ class _StopError(Exception):
     """Raised in the middle of a sequence."""
 
 
-class _Interrupted:
+class _Interrupted(Route):
     """A route that stops after half of the sequence."""
 
     def through(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:

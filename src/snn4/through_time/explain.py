@@ -11,9 +11,7 @@ from torch import Tensor
 
 from snn4.core.errors import OptionError
 from snn4.core.report import table
-from snn4.through_time import registry
 from snn4.through_time.neuron import Neuron
-from snn4.through_time.routes import BPTT
 from snn4.through_time.session import path_of
 
 __all__ = ["Explanation", "Looking", "explain"]
@@ -112,8 +110,8 @@ class Looking:
         if type(neuron).sequence is not Neuron.sequence:
             name = "its own sequence()"
             refused = [("kernels", neuron.own_sequence)] if neuron.own_sequence else []
-        elif isinstance(route, BPTT) and route.truncate is None:
-            kernel, refused = registry.choose(neuron, xs, neuron.initial_of_call(xs[0]))
+        else:
+            kernel, refused = route.asks(neuron, xs, neuron.initial_of_call(xs[0]))
             name = name if kernel is None else kernel.name
         if neighbour and reason is None:
             name = f"{name}, with {neighbour}"

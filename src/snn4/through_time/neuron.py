@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,9 @@ from snn4.through_time import registry
 from snn4.through_time.loop import reference_loop
 from snn4.through_time.routes import BPTT, Route
 from snn4.through_time.stateful import Stateful
+
+if TYPE_CHECKING:
+    from snn4.through_time.dsr import Representation
 
 __all__ = ["Neuron"]
 
@@ -40,12 +43,15 @@ class Neuron(Stateful):
     - `initial(x)`: a first state that differs between elements, is learned, or is shaped unlike `x`;
     - `sequence(xs, state)`: a neuron that sees the whole sequence at once, which says why in `own_sequence`;
     - `transfer(mean_x)`: the closed-form output rate for a constant input;
+    - `representation(xs)`: what outputs over a sequence stand for, for the route `DSR`;
     - `alphabet`: the values that outputs take: `(0.0, 1.0)` for spikes, more for graded ones, `None` for any number.
 
     `snn4.testing.check_neuron(MyNeuron())` checks all that a neuron promises.
     """
 
     alphabet: tuple[float, ...] | None = (0.0, 1.0)
+    linear: bool = False
+    """Whether outputs are linear in the inputs, as a readout's are; no route needs to replace that gradient."""
     own_sequence: str = ""
     """Why `sequence` is not the fold of `step`; `explain` tells it."""
     exempt: ClassVar[Mapping[str, str]] = {}
@@ -53,7 +59,7 @@ class Neuron(Stateful):
 
     def __init__(self) -> None:
         super().__init__()
-        self.route: Route = BPTT()
+        self.route: Route = BPTT()  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @abc.abstractmethod
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *out"], Any]:
@@ -110,6 +116,23 @@ class Neuron(Stateful):
             NotImplementedError: this neuron has no closed form.
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed-form rate")
+
+    def representation(self, xs: Float[Tensor, "T B *features"]) -> Representation:
+        """How outputs over the steps of `xs` stand for a clamp of the mean input; for `DSR`.
+
+        Raises:
+            NotImplementedError: this neuron has no such representation.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no closed-form rate")
+
+    @property
+    def decay_of_v(self) -> float | Tensor:
+        """What is left of the membrane after one step without input; surrogates and traces may follow it.
+
+        Raises:
+            NotImplementedError: this neuron has no such number.
+        """
+        raise NotImplementedError(f"the membrane of {type(self).__name__} has no single decay")
 
     def initial_of_call(self, x: Tensor) -> Any:
         """`initial(x)`; in float32 under autocast. Shape of x: (B, *features)."""

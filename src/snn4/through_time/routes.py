@@ -1,12 +1,16 @@
 """Routes: how a gradient goes back through time. One object, handed to the same network.
 
 snn4.use_route(net, BPTT(truncate=20))
+
+A route may change gradients and nothing else: outputs and states are those of every other route, bit for bit.
 """
 
 from __future__ import annotations
 
+import abc
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,26 +18,58 @@ from torch import Tensor
 from snn4.core.errors import OptionError
 from snn4.through_time import registry
 from snn4.through_time.loop import reference_loop
+from snn4.through_time.stateful import Stateful
+from snn4.through_time.synapse import Synapse
 
 if TYPE_CHECKING:
     from snn4.through_time.neuron import Neuron
 
-__all__ = ["BPTT", "Route", "use_route"]
+__all__ = ["BPTT", "Online", "Route", "detached", "refuse_crossing", "use_route"]
 
 Net = TypeVar("Net", bound=torch.nn.Module)
+Online = Literal["no", "yes", "only"]
 
 
-@runtime_checkable
-class Route(Protocol):
-    """A way to run a neuron over a sequence whose forward equals BPTT's and whose gradient is the route's own."""
+class Route(abc.ABC):
+    """Abstract: a way to run a neuron over a sequence, whose forward equals BPTT's and whose gradient is its own.
 
+    A subclass writes `through`. Optional parts of the contract:
+
+    - `online`: `"yes"` where the loss may also be taken, and sent back, at every step (`snn4.training.online`), `"no"`
+      where the gradient needs the whole sequence, `"only"` where it needs a loss at every step;
+    - `local`: no gradient goes from one step to an earlier one; a `Loop` then cuts what it feeds back;
+    - `prepare(net)`: refuses, when it is chosen, what it cannot serve, and gives synapses their rule.
+
+    `snn4.testing.check_route(MyRoute())` checks all that a route promises.
+    """
+
+    local: bool = False
+    exempt: ClassVar[Mapping[str, str]] = {}
+    """The laws of `snn4.testing.check_route` that this kind of route cannot keep, each with its reason."""
+
+    @property
+    def online(self) -> Online:
+        """Whether the loss may, or must, be sent back at every step."""
+        return "no"
+
+    @abc.abstractmethod
     def through(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Outputs (T, B, *) and last state."""
-        ...
+
+    def prepare(self, net: torch.nn.Module) -> None:  # noqa: B027  (most routes serve every network)
+        """Refuse what this route cannot serve, by name, and set up the synapses.
+
+        Raises:
+            OptionError: a member of `net` that it cannot serve.
+        """
+
+    def asks(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[registry.Kernel | None, list[tuple[str, str]]]:
+        """The kernel that would run this call, and who refused; for `snn4.explain`."""
+        return None, []
 
 
 @dataclass(frozen=True)
-class BPTT:
+class BPTT(Route):
     """Back-propagation through time: the gradient of the unrolled network.
 
     Paper: [werbos1990bptt]
@@ -57,18 +93,47 @@ class BPTT:
             return reference_loop(neuron, xs, state) if kernel is None else kernel(neuron, xs, state)
 
         def cut(t: int, before: Any) -> Any:
-            return type(before)(*(f.detach() for f in before)) if t and t % every == 0 else before
+            return detached(before) if t and t % every == 0 else before
 
         return reference_loop(neuron, xs, state, between=cut)
+
+    def asks(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[registry.Kernel | None, list[tuple[str, str]]]:
+        """A kernel, where the gradient is whole."""
+        return registry.choose(neuron, xs, state) if self.truncate is None else (None, [])
+
+
+def detached(state: Any) -> Any:
+    """The same state, cut from the graph."""
+    return type(state)(*(field.detach() for field in state))
+
+
+def refuse_crossing(net: torch.nn.Module, route: Route) -> None:
+    """Refuse a network in which something other than a neuron takes a gradient from step to step.
+
+    Raises:
+        OptionError: names every such member, with its reason.
+    """
+    found = [
+        f"{name or 'the network'} ({type(m).__name__}): {m.crosses}"
+        for name, m in net.named_modules()
+        if isinstance(m, Stateful) and m.crosses
+    ]
+    if found:
+        raise OptionError(
+            f"{type(route).__name__} cuts the gradient between steps, but the network has {'; '.join(found)}",
+            "members that carry nothing but neurons' states from step to step",
+            "Take snn4.BPTT(), or leave that member out.",
+        )
 
 
 def use_route(net: Net, route: Route) -> Net:
     """Let every neuron of `net` be differentiated along `route`; returns the same net.
 
-    A setting, like `requires_grad_`: it is kept in the neurons and copied with them.
+    A setting, like `requires_grad_`: it is kept in the neurons and synapses, and copied with them.
 
     Raises:
-        OptionError: the network has no neuron, or `route` is none.
+        OptionError: the network has no neuron, `route` is none, or it cannot serve a member, which is named; the
+            network then keeps the route that it had.
 
     Example:
         >>> from snn4 import nn
@@ -83,6 +148,17 @@ def use_route(net: Net, route: Route) -> Net:
     neurons = [module for module in net.modules() if isinstance(module, Neuron)]
     if not neurons:
         raise OptionError(f"{type(net).__name__} has no neuron", "a network with at least one", "Add nn.LIF() to it.")
-    for neuron in neurons:
-        neuron.route = route
+    synapses = [module for module in net.modules() if isinstance(module, Synapse)]
+    before = [synapse.rule for synapse in synapses]
+    for synapse in synapses:
+        synapse.rule = None
+    try:
+        route.prepare(net)
+    except OptionError:
+        for synapse, rule in zip(synapses, before, strict=True):
+            synapse.rule = rule
+        raise
+    for module in net.modules():
+        if isinstance(module, Stateful):
+            module.route = route
     return net

@@ -13,13 +13,18 @@ from snn4.core.states import States
 from snn4.through_time.folding import FoldsTime
 from snn4.through_time.session import Session, opened, path_of
 from snn4.through_time.stateful import Stateful
+from snn4.through_time.synapse import Synapse
 
 __all__ = ["Stream", "refuse_uncut", "run", "stateful_paths"]
 
 
 def stateful_paths(net: torch.nn.Module) -> dict[int, str]:
-    """`id(module)` -> path, of every stateful module in `net`."""
-    return {id(m): path_of(name) for name, m in net.named_modules() if isinstance(m, Stateful)}
+    """`id(module)` -> path, of every module in `net` that has a state: also synapses that keep a trace."""
+    return {
+        id(m): path_of(name)
+        for name, m in net.named_modules()
+        if isinstance(m, Stateful) or (isinstance(m, Synapse) and m.rule is not None)
+    }
 
 
 def refuse_uncut(net: torch.nn.Module) -> None:

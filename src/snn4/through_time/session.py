@@ -81,6 +81,8 @@ class Session:
             incoming._graphs if isinstance(incoming, States) else {}  # pyright: ignore[reportPrivateUsage]
         )
         self.calls: dict[str, int] = {}
+        # what synapses have left for the neuron that they feed; see `through_time.eprop`
+        self.presynaptic: list[Any] = []
         self.in_checkpoint = False
         self.hooks = None if torch.compiler.is_compiling() else saved_tensor_hooks()
 
@@ -136,6 +138,7 @@ class Session:
     def child(self, incoming: Mapping[str, Any]) -> Session:
         """A session for one step of a loop over time inside this call."""
         inner = Session(self.paths, incoming)
+        inner.presynaptic = self.presynaptic
         inner.in_checkpoint, inner.hooks = self.in_checkpoint, self.hooks
         # what was called before the loop has taken its keys
         inner.calls = dict(self.calls)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,9 @@ from snn4.core.checks import check_sequence
 from snn4.core.errors import StateError
 from snn4.core.quantity import Quantified
 from snn4.through_time import session as sessions
+
+if TYPE_CHECKING:
+    from snn4.through_time.routes import Route
 
 __all__ = ["Stateful"]
 
@@ -32,6 +35,10 @@ class Stateful(Quantified, abc.ABC):
     State: Any = None
     chunkable: bool = True
     unchunkable_reason: str = ""
+    crosses: str = ""
+    """How a gradient goes from one step to another here, which no route of the neurons can cut: a delay, for one."""
+    route: Route | None = None
+    """How the network is differentiated through time; `use_route` sets it."""
 
     @abc.abstractmethod
     def initial(self, x: Float[Tensor, "B *features"]) -> Any:

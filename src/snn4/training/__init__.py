@@ -9,6 +9,7 @@ from snn4.training.interruption import Interrupted
 from snn4.training.log import environment
 from snn4.training.loop import Fitted, fit
 from snn4.training.optimiser import Average, make_optimiser
+from snn4.training.outermost import Steps, online
 from snn4.training.recording import recorded_spikes, spiking_layers
 from snn4.training.schedule import learning_rate
 from snn4.training.task import FitConfig, Task
@@ -21,6 +22,7 @@ __all__ = [
     "FitConfig",
     "Fitted",
     "Interrupted",
+    "Steps",
     "Task",
     "Warns",
     "answered",
@@ -33,6 +35,7 @@ __all__ = [
     "learning_rate",
     "load_weights",
     "make_optimiser",
+    "online",
     "recorded_spikes",
     "save_weights",
     "spiking_layers",

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from snn4.core.errors import ShapeError
 from snn4.data import Split
+from snn4.training.task import Task
 
-__all__ = ["answered", "check_shapes"]
+__all__ = ["answered", "check_shapes", "loss_of"]
 
 _UNLABELLED = -1
 
@@ -33,6 +34,14 @@ def answered(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     classes = targets.T
     known = classes != _UNLABELLED
     return logits[known], classes[known]
+
+
+def loss_of(task: Task, ys: Tensor, targets: Tensor, answers: Tensor, wanted: Tensor) -> Tensor:
+    """What training makes small, from the outputs of the whole sequence; `answers` and `wanted` are of `answered`."""
+    if task.objective is not None:
+        return task.objective(ys, targets)
+    # a batch without any label teaches nothing
+    return task.loss(answers, wanted) if len(wanted) else answers.sum()
 
 
 def check_shapes(ys: Tensor, logits: Tensor, split: Split) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from snn4.core.errors import OptionError
 from snn4.data import Split
+from snn4.through_time import Neuron
 from snn4.training.task import FitConfig
 from snn4.training.weights import state_of
 
@@ -41,6 +42,7 @@ def identity_of(
         "seed": seed,
         "config": {key: value for key, value in dataclasses.asdict(config).items() if key not in _FREE},
         "net": {key: f"{t.dtype} {tuple(t.shape)}".removeprefix("torch.") for key, t in tensors.items()},
+        "routes": sorted({str(m.route) for m in net.modules() if isinstance(m, Neuron)}),
         "frozen": [key for key, p in net.named_parameters() if not p.requires_grad],
         "data": {"train": _fingerprint(train), "validation": _fingerprint(val)},
         "recipe": more or {},

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from torch import Tensor
-from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch import Generator, Tensor
 
 from snn4.core.errors import NotFiniteError, OptionError
 from snn4.data import Split, order
 from snn4.training import randomness
 from snn4.training.alarms import check_rates, find_non_finite, heard_warnings
-from snn4.training.answers import answered, check_shapes
+from snn4.training.answers import answered, check_shapes, loss_of
 from snn4.training.checkpoint import Keeper, Rollback, Training
 from snn4.training.evaluation import batch_of, device_of, evaluate
 from snn4.training.identity import identity_of
 from snn4.training.interruption import Interrupted, StopAsked, Stopper
-from snn4.training.optimiser import Average, make_optimiser
+from snn4.training.optimiser import Average, clip, make_optimiser
+from snn4.training.outermost import check_online, online, step_loss
 from snn4.training.progress import Metrics, Report, report
 from snn4.training.recording import recorded_spikes
 from snn4.training.schedule import learning_rate
@@ -118,6 +118,7 @@ def fit(
     for which, split in (("training", train), ("validation", val)):
         if len(split) == 0:
             raise OptionError(f"the {which} split is empty", "at least one sample", "See how the data was divided.")
+    check_online(net, task, config, train)
     training = Training(net, make_optimiser(net, config), Average(net, config.ema) if config.ema is not None else None)
     keeper = metrics = None
     if folder is not None:
@@ -234,49 +235,75 @@ class _Run:
             inputs = task.augment(inputs, numbers)
         xs = task.encode(inputs, numbers)
         before = self.training.rollback()
-        loss, answers, wanted = self.forward(xs, targets)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(self.config, course.step, self.per_epoch)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        parameters = [p for p in self.net.parameters() if p.grad is not None]
-        if self.config.clip_norm is not None:
-            norm = clip_grad_norm_(parameters, self.config.clip_norm)
-        else:
-            norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        by_step = self.config.online == "step"
+        norms: list[Tensor] = []
+
+        def update() -> None:
+            norms.append(clip(self.net, self.config.clip_norm))
+            if not math.isfinite(norms[-1].item()):
+                self.fail("gradient", before, xs, targets, numbers)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+
+        loss, answers, wanted = self.forward(xs, targets, numbers, after_backward=update if by_step else None)
+        if self.config.online == "no":
+            loss.backward()
+        norm = torch.stack(norms).max() if by_step else clip(self.net, self.config.clip_norm)
         right = (answers.argmax(1) == wanted).sum()
         # one look at the device for all three
         values: list[float] = torch.stack([t.detach().double() for t in (loss, norm, right)]).tolist()
         for what, value in zip(("loss", "gradient"), values, strict=False):
             if not math.isfinite(value):
-                self.fail(what, before, xs, targets)
-        optimiser.step()
+                self.fail(what, before, xs, targets, numbers)
+        if not by_step:
+            optimiser.step()
         if task.after_step is not None:
             task.after_step(self.net)
         if self.training.average is not None:
             self.training.average.follow(self.net, course.step + 1)
         return values[0], int(values[2]), len(wanted)
 
-    def forward(self, xs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """From the network's input to loss, answers and their classes; the first batch is watched for alarms."""
+    def forward(
+        self,
+        xs: Tensor,
+        targets: Tensor,
+        numbers: Generator,
+        *,
+        after_backward: Callable[[], None] | None = None,
+        learn: bool = True,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss, answers and their classes, online with gradients where `learn`; an epoch's first batch is watched."""
         course, task, config = self.training.course, self.task, self.config
         watch = config.alarms and course.batch == 0
         recording = recorded_spikes(self.net) if watch or task.penalty is not None else contextlib.nullcontext({})
         cost = task.regulariser(self.net) if task.regulariser is not None else contextlib.nullcontext()
         listening = heard_warnings(self.net) if watch else contextlib.nullcontext([])
         with recording as spikes, listening as heard, cost as term:
-            with torch.autocast(xs.device.type, torch.bfloat16, enabled=config.autocast):
-                ys = self.net(xs)
-            ys = ys.float() if config.autocast else ys
+            loss = None
+            if config.online == "no":
+                with torch.autocast(xs.device.type, torch.bfloat16, enabled=config.autocast):
+                    ys = self.net(xs)
+                ys = ys.float() if config.autocast else ys
+            else:
+                steps = online(
+                    self.net,
+                    xs,
+                    step_loss(task, targets),
+                    generator=numbers,
+                    after_backward=after_backward,
+                    backward=learn,
+                    autocast=config.autocast,
+                )
+                ys, loss = steps.outputs, steps.loss
             logits = task.readout(ys)
             if course.batch == 0:
                 check_shapes(ys, logits, self.train)
             answers, wanted = answered(logits, targets)
-            if task.objective is not None:
-                loss = task.objective(ys, targets)
-            else:
-                # a batch without any label teaches nothing
-                loss = task.loss(answers, wanted) if len(wanted) else answers.sum()
+            if loss is None:
+                loss = loss_of(task, ys, targets, answers, wanted)
             if task.penalty is not None:
                 loss = loss + task.penalty(spikes)
             if term is not None:
@@ -288,14 +315,14 @@ class _Run:
                     self.said.say(f"Warning, epoch {course.epoch + 1}: {alarm}")
         return loss, answers, wanted
 
-    def fail(self, what: str, before: Rollback, xs: Tensor, targets: Tensor) -> NoReturn:
+    def fail(self, what: str, before: Rollback, xs: Tensor, targets: Tensor, numbers: Generator) -> NoReturn:
         """Save the state before the step, and say where the first number that is not finite appeared."""
         course = self.training.course
         before.undo()
-        where = find_non_finite(self.net, xs, lambda inputs: self.forward(inputs, targets)[0])
+        where = find_non_finite(self.net, xs, lambda inputs: self.forward(inputs, targets, numbers, learn=False)[0])
         before.undo()
         kept = ""
-        if self.keeper is not None:
+        if self.keeper is not None and self.config.online != "step":  # in which the weights have moved since
             self.keeper.save(self.training)
             kept = f" The state before this step is in {self.keeper.path}."
         raise NotFiniteError(

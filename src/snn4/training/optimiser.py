@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from snn4.core.errors import OptionError
 from snn4.layers.timed_norm import TimedNorm
 from snn4.through_time import Neuron
 from snn4.training.task import FitConfig
 
-__all__ = ["Average", "make_optimiser"]
+__all__ = ["Average", "clip", "make_optimiser"]
 
 
 def make_optimiser(net: torch.nn.Module, config: FitConfig) -> torch.optim.Optimizer:
@@ -52,6 +53,14 @@ def make_optimiser(net: torch.nn.Module, config: FitConfig) -> torch.optim.Optim
     if config.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
     return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def clip(net: torch.nn.Module, most: float | None) -> Tensor:
+    """The norm of the gradient, which is scaled down to `most` where that is given."""
+    parameters = [p for p in net.parameters() if p.grad is not None]
+    if most is not None:
+        return clip_grad_norm_(parameters, most)
+    return get_total_norm([p.grad for p in parameters if p.grad is not None])
 
 
 class Average:

@@ -82,6 +82,9 @@ class FitConfig:
         ema: decay of a moving average of the weights, which is validated and kept in their place; None for none.
         checkpoint_seconds: save a checkpoint after so long, besides the one after each epoch; None never does.
         checkpoint_steps: save a checkpoint after so many steps, besides; None never does.
+        online: with time outermost and a loss at every step, for routes that can: one step of the optimiser a
+            `"batch"`, or one at every `"step"` of time. Memory then does not grow with T. The loss of a step is the
+            task's, of its outputs alone, over T. "no" hands the whole sequence to the network.
         alarms: watch for layers that never fire or always fire, in the first batch of each epoch. `torch.compile`
             compiles a network again for it.
 
@@ -109,6 +112,7 @@ class FitConfig:
     checkpoint_seconds: float | None = 60.0
     checkpoint_steps: int | None = None
     alarms: bool = True
+    online: Literal["no", "batch", "step"] = "no"
 
     def __post_init__(self) -> None:
         def at_least(value: float | None, low: float) -> bool:
@@ -129,6 +133,7 @@ class FitConfig:
             "clip_norm": (above_zero(self.clip_norm), "clip_norm > 0 or None"),
             "patience": (at_least(self.patience, 1), "patience >= 1 or None"),
             "ema": (self.ema is None or 0 < self.ema < 1, "0 < ema < 1 or None"),
+            "online": (self.online in ("no", "batch", "step"), "online 'no', 'batch' or 'step'"),
             "checkpoint_seconds": (at_least(self.checkpoint_seconds, 0), "checkpoint_seconds >= 0 or None"),
             "checkpoint_steps": (at_least(self.checkpoint_steps, 1), "checkpoint_steps >= 1 or None"),
         }

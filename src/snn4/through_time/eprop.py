@@ -1,0 +1,235 @@
+r"""e-prop: eligibility propagation. What a synapse has done to its neuron's state goes forward in time with it.
+
+    h[t] = f(h[t-1], x[t]),    x[t] = W z_pre[t] + ...,    s[t] = g(h[t-1], x[t])
+    eps[t] = dh[t]/dh[t-1] eps[t-1] + dh[t]/dx[t] z_pre[t]                  eligibility vector, one entry a state field
+    e[t]   = ds[t]/dh[t-1] eps[t-1] + ds[t]/dx[t] z_pre[t]                  eligibility trace
+    dL/dW  = sum_t L[t] F(e[t])                                             L[t] = dl[t]/ds[t] at step t alone
+
+F is the low-pass filter of a leaky readout, y[t] = kappa y[t-1] + ..., which sees the spikes of earlier steps. The
+factors come from the neuron's own `step`, so that any elementwise neuron serves: LIF, ALIF and others. What is left out
+is the way from a spike through other neurons to later steps; one layer without recurrence has none, and this is BPTT.
+
+Paper: [bellec2020eprop]
+Differs from the paper: with `feedback="random"` errors go back through fixed random weights from layer to layer, which
+for one hidden layer is the paper's; the reset is part of h, unless the neuron detaches it, as the paper does. There is
+no adaptive feedback and no regularisation of firing rates.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import InitVar, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Generator, Tensor
+
+from snn4.core.errors import GraphError, OptionError
+from snn4.through_time import registry
+from snn4.through_time.eligibility import Learn, Presynaptic, derivatives, eligibility
+from snn4.through_time.loop import reference_loop
+from snn4.through_time.ottt import synapses_of
+from snn4.through_time.routes import Online, Route, refuse_crossing
+from snn4.through_time.session import current
+from snn4.through_time.stateful import Stateful
+from snn4.through_time.synapse import Rule, Synapse
+
+if TYPE_CHECKING:
+    from snn4.through_time.neuron import Neuron
+
+__all__ = ["EProp", "Eligible"]
+
+
+class _Backwards(torch.autograd.Function):
+    """y = x W^T + b, whose error goes back through other weights."""
+
+    @staticmethod
+    def forward(ctx: Any, xs: Tensor, weight: Tensor, bias: Tensor | None, back: Tensor) -> Tensor:
+        ctx.save_for_backward(xs, back)
+        return torch.nn.functional.linear(xs, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, Tensor, Tensor, None]:
+        xs, back = ctx.saved_tensors
+        delta: Tensor = grad_outputs[0]
+        rows = delta.flatten(0, -2)
+        return delta @ back, rows.t() @ xs.flatten(0, -2), rows.sum(0), None
+
+
+@dataclass(frozen=True, eq=False)
+class Eligible(Rule):
+    """A synapse that learns from its eligibility, or, with `here`, from the present step."""
+
+    back: Tensor | None
+    here: bool
+    kappa: float
+
+    def through(self, synapse: Synapse, xs: Tensor) -> Tensor:
+        """W x + b; the neuron that it feeds finds it in the session."""
+        weight, bias = synapse.weight, synapse.bias
+        assert isinstance(weight, Tensor)
+        assert bias is None or isinstance(bias, Tensor)
+        learns = torch.is_grad_enabled() and not self.here
+        if learns:
+            weight, bias = weight.detach(), None if bias is None else bias.detach()
+        if self.back is None:
+            ys = synapse.apply_weight(xs, None, weight=weight, bias=bias)
+        else:
+            ys: Tensor = _Backwards.apply(xs, weight, bias, self.back.to(weight))
+        if learns:
+            session = current()
+            if session is None or len(xs) != 1:
+                raise _one_step_at_a_time(f"{type(synapse).__name__} got a sequence of {len(xs)} steps")
+            session.presynaptic.append(Presynaptic(synapse, session.enter(synapse), xs[0].detach(), ys, self.kappa))
+        return ys
+
+
+@dataclass(frozen=True)
+class EProp(Route):
+    """Eligibility propagation; online only. It keeps one number a synapse, sample and state field of the neuron.
+
+    Args:
+        feedback: errors go back through the transposed weights (`"symmetric"`), or through fixed random ones.
+        filter: kappa, the decay of a leaky readout; `None` takes that of the network's `LI`, and none without one.
+        generator: of the random weights.
+
+    Raises:
+        OptionError: a decay outside of [0, 1), random feedback without a generator; in `use_route`, a layer with
+            weights that is not `nn.Linear`, a neuron that learns quantities of its own, sees the whole sequence or has
+            a state unlike its input, or readouts with several decays.
+
+    Example:
+        >>> from snn4 import nn, use_route
+        >>> net = torch.nn.Sequential(nn.Linear(3, 4), nn.ALIF(), nn.Linear(4, 2), nn.LI())
+        >>> use_route(net, EProp())[1].route
+        EProp(feedback='symmetric', filter=None, seed=None)
+    """
+
+    feedback: Literal["symmetric", "random"] = "symmetric"
+    filter: float | None = None
+    generator: InitVar[Generator | None] = None
+    seed: int | None = field(init=False, default=None)
+    local = True
+
+    def __post_init__(self, generator: Generator | None) -> None:
+        if self.filter is not None and not 0 <= self.filter < 1:
+            raise OptionError(f"EProp got filter={self.filter!r}", "a decay in [0, 1), or None for the readout's own")
+        if self.feedback not in ("symmetric", "random") or (self.feedback == "random") != (generator is not None):
+            raise OptionError(
+                f"EProp got feedback={self.feedback!r} {'without a' if generator is None else 'and a'} generator",
+                "'symmetric', or 'random' with a torch.Generator",
+            )
+        if generator is not None:
+            # a number and not the generator: copies of a network draw the same weights
+            drawn = torch.randint(2**62, (), generator=generator, device=generator.device)
+            object.__setattr__(self, "seed", int(drawn))
+
+    @property
+    def online(self) -> Online:
+        """A loss at every step, because eligibilities go forward in time."""
+        return "only"
+
+    def prepare(self, net: torch.nn.Module) -> None:
+        """Refuse what has no eligibility, and give synapses their rule."""
+        from snn4.through_time.neuron import Neuron
+
+        refuse_crossing(net, self)
+        neurons = [(path or "the network", m) for path, m in net.named_modules() if isinstance(m, Neuron)]
+        synapses, _ = synapses_of(net, self)
+        found = [f"{path} ({why})" for path, neuron in neurons if (why := _why_not(neuron)) is not None]
+        found += [
+            f"{path} ({type(s).__name__}, not Linear)" for path, s in synapses if not isinstance(s, torch.nn.Linear)
+        ]
+        if found:
+            raise OptionError(
+                f"EProp cannot serve {'; '.join(found)}",
+                "nn.Linear and elementwise neurons that learn nothing themselves",
+                "Take snn4.OTTT() or snn4.BPTT(), or other members.",
+            )
+        kappa = self._kappa(net)
+        last = [m for m in net.modules() if isinstance(m, (Neuron, Synapse))]
+        for n, (_, synapse) in enumerate(synapses):
+            back = None
+            if self.seed is not None:
+                weight = synapse.weight
+                assert isinstance(weight, Tensor)
+                draw = torch.Generator().manual_seed((self.seed + n) % 2**63)
+                back = torch.randn(weight.shape, generator=draw) / weight.shape[1] ** 0.5
+            behind = any(isinstance(m, Neuron) for m in last[last.index(synapse) + 1 :])
+            # inside a loop the neuron is registered before the layer that feeds it back
+            synapse.rule = Eligible(back, here=not behind and not _fed_back(net, synapse), kappa=kappa)
+
+    def _kappa(self, net: torch.nn.Module) -> float:
+        """The decay of the filter.
+
+        Raises:
+            OptionError: readouts with several decays, and none given.
+        """
+        from snn4.through_time.neuron import Neuron
+
+        if self.filter is not None:
+            return self.filter
+        decays = {float(m.decay_of_v) for m in net.modules() if isinstance(m, Neuron) and m.linear}
+        if len(decays) > 1:
+            raise OptionError(
+                f"EProp finds readouts with the decays {sorted(decays)}", "one", "Write EProp(filter=0.5)."
+            )
+        return decays.pop() if decays else 0.0
+
+    def through(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Outputs (1, B, *) and last state, without a graph; without gradients any number of steps."""
+        session = current()
+        if not torch.is_grad_enabled():
+            kernel, _ = registry.choose(neuron, xs, state)
+            return reference_loop(neuron, xs, state) if kernel is None else kernel(neuron, xs, state)
+        if session is None or len(xs) != 1:
+            raise _one_step_at_a_time(f"{type(neuron).__name__} got a sequence of {len(xs)} steps")
+        before = list(session.presynaptic)
+        session.presynaptic.clear()
+        if before and not torch.equal(functools.reduce(torch.add, [one.outputs.to(xs) for one in before]), xs):
+            raise OptionError(
+                f"EProp finds {len(before)} layers with weights before {type(neuron).__name__}, which do not add up to "
+                "its input",
+                "nothing but nn.Linear and sums between two neurons",
+                "Leave norms out, scale by the weights, or take snn4.OTTT().",
+            )
+        y, last, out, into, own = derivatives(neuron, xs[0], state)
+        traces: list[Tensor] = []
+        parameters: list[Tensor | None] = []
+        for one in before:
+            traces.append(eligibility(session, one, out, into, own, spiking=not neuron.linear))
+            parameters += [one.synapse.weight, one.synapse.bias]  # pyright: ignore[reportArgumentType]
+        ys: Tensor = Learn.apply(xs, y.unsqueeze(0), into[0], len(traces), *traces, *parameters)
+        return ys, last
+
+
+def _one_step_at_a_time(came: str) -> GraphError:
+    return GraphError(
+        f"{came} under EProp",
+        "one step at a time, under online training",
+        "Train with FitConfig(online='batch') or snn4.training.online(net, xs, loss).",
+    )
+
+
+def _why_not(neuron: Neuron) -> str | None:
+    """Why a neuron has no eligibility, or None."""
+    from snn4.through_time.neuron import Neuron
+
+    name = type(neuron).__name__
+    if type(neuron).sequence is not Neuron.sequence or not neuron.chunkable:
+        return f"{name} sees the whole sequence at once"
+    if type(neuron).initial is not Neuron.initial:
+        return f"{name} has a state unlike its input"
+    if any(p.requires_grad for p in neuron.parameters()):
+        return f"{name} learns quantities of its own"
+    return None
+
+
+def _fed_back(net: torch.nn.Module, synapse: Synapse) -> bool:
+    """Whether a layer stands in a loop with a neuron, which it feeds although it comes after it."""
+    from snn4.through_time.neuron import Neuron
+
+    loops = (m for m in net.modules() if isinstance(m, Stateful) and not isinstance(m, Neuron))
+    return any(
+        any(m is synapse for m in one.modules()) and any(isinstance(m, Neuron) for m in one.modules()) for one in loops
+    )

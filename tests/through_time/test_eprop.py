@@ -1,0 +1,202 @@
+"""e-prop: equal to back-propagation through time where nothing goes through other neurons; the published recursion."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from snn4 import EProp, GraphError, Learned, OptionError, StateError, nn, use_route
+from snn4.surrogates import Triangle
+from snn4.training import online
+
+D = torch.float64
+
+
+def make(neuron, readout=None, *, recurrent=False, bias=True):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        middle = nn.Recurrent(neuron, nn.Linear(5, 5, bias=False)) if recurrent else neuron
+        layers = [nn.Linear(3, 5, bias=bias), middle, nn.Linear(5, 2)]
+        return torch.nn.Sequential(*layers, *([] if readout is None else [readout])).double()
+
+
+def sequence(steps=9):
+    draw = torch.Generator().manual_seed(1)
+    return (
+        torch.randn(steps, 4, 3, generator=draw, dtype=D) * 2,
+        torch.randn(steps, 4, 2, generator=draw, dtype=D),
+    )
+
+
+def by_eprop(net, xs, targets, route=None):
+    use_route(net, route or EProp())
+    count = iter(range(len(xs)))
+    steps = online(net, xs, lambda y: (y[0] - targets[next(count)]).square().sum())
+    return steps.outputs, {name: p.grad for name, p in net.named_parameters()}
+
+
+def by_bptt(net, xs, targets, forward=None):
+    ys = (forward or net)(xs)
+    ((ys - targets).square().sum() / len(xs)).backward()
+    return ys.detach(), {name: p.grad for name, p in net.named_parameters()}
+
+
+def close(one, other):
+    return {name: torch.allclose(one[name], other[name], rtol=1e-9, atol=1e-12) for name in other}
+
+
+NEURONS = {
+    "LIF": lambda: nn.LIF(tau=3.0),
+    "LIF hard, detached": lambda: nn.LIF(tau=3.0, v_reset=0.0, detach_reset=True),
+    "LIF decay input": lambda: nn.LIF(tau=2.0, v_threshold=0.5, decay_input=True),
+    "ALIF": lambda: nn.ALIF(tau=4.0, tau_a=10.0, v_threshold=0.2),
+    "ALIF detached": lambda: nn.ALIF(tau=4.0, tau_a=10.0, v_threshold=0.2, detach_reset=True),
+    "CubaLIF": lambda: nn.CubaLIF(3.0, 2.0),
+}
+
+
+@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("readout", [None, "leaky", "decay input"])
+def test_without_recurrence_it_is_back_propagation_through_time(name, readout):
+    def net():
+        last = None if readout is None else nn.LI(tau=4.0, decay_input=readout == "decay input")
+        return make(NEURONS[name](), last)
+
+    xs, targets = sequence()
+    ys, found = by_eprop(net(), xs, targets)
+    expected_ys, expected = by_bptt(net(), xs, targets)
+    assert torch.allclose(ys, expected_ys, rtol=1e-12, atol=1e-14)
+    assert all(close(found, expected).values()), close(found, expected)
+    assert found["0.weight"].any()
+
+
+@pytest.mark.parametrize("name", ["LIF", "ALIF"])
+def test_with_recurrence_only_the_way_through_other_neurons_is_left_out(name):
+    """The reference: the unrolled network, in which a spike that comes back carries no gradient."""
+    xs, targets = sequence()
+    net = make(NEURONS[name](), nn.LI(tau=4.0), recurrent=True)
+
+    def cut(xs):
+        first, loop, last, readout = net
+        state, spikes, ys = loop.body.initial(first(xs)[0]), torch.zeros(4, 5, dtype=D), []
+        v = torch.zeros(4, 2, dtype=D)
+        for x in first(xs):
+            spikes, state = loop.body.step(x + loop.feedback.weight.matmul(spikes.detach().T).T, state)
+            v = readout.beta * v + last(spikes[None, None])[0, 0]
+            ys.append(v)
+        return torch.stack(ys)
+
+    expected_ys, expected = by_bptt(net, xs, targets, cut)
+    expected = {key: value.clone() for key, value in expected.items()}
+    net.zero_grad()
+    ys, found = by_eprop(net, xs, targets)
+    assert torch.allclose(ys, expected_ys, rtol=1e-12, atol=1e-14)
+    assert all(close(found, expected).values()), close(found, expected)
+    assert found["1.feedback.weight"].any()
+    # and it is something that is left out
+    net.zero_grad()
+    from snn4 import BPTT
+
+    _, whole = by_bptt(use_route(net, BPTT()), xs, targets)
+    assert not close(found, whole)["1.feedback.weight"]
+
+
+def test_the_published_recursion_of_an_adapting_neuron():
+    """eps_v = alpha eps_v + (1 - alpha) z;   eps_a = psi (1 - rho) (...) + rho eps_a, written out for one synapse."""
+    alpha, rho = torch.exp(torch.tensor([-1 / 4.0, -1 / 10.0], dtype=D)).tolist()
+    neuron = nn.ALIF(4.0, 10.0, 0.3, beta=1.5, surrogate=Triangle(1.0), detach_reset=True)
+    net = torch.nn.Sequential(nn.Linear(1, 1, bias=False), neuron).double()
+    torch.nn.init.constant_(net[0].weight, 0.9)
+    xs = torch.tensor([1.0, 1.0, 0.0, 2.0, 1.0, 1.0], dtype=D)
+    v = a = s = eps_v = eps_a = psi = total = 0.0
+    for x in xs.tolist():
+        # the adaptation hears of the last spike, and so of what the synapse did to it
+        eps_a = rho * eps_a + (1 - rho) * psi * (eps_v - 1.5 * eps_a)
+        a = rho * a + (1 - rho) * s
+        theta = 0.3 + 1.5 * a
+        v = alpha * v + (1 - alpha) * 0.9 * x - s * theta
+        eps_v = alpha * eps_v + (1 - alpha) * x - s * 1.5 * eps_a
+        psi = max(0.0, 1 - abs(v - theta))
+        s = float(v >= theta)
+        total += psi * (eps_v - 1.5 * eps_a)
+    use_route(net, EProp())
+    steps = online(net, xs.view(-1, 1, 1), lambda y: y.sum() * len(xs))
+    assert steps.outputs.sum() >= 2
+    assert net[0].weight.grad.item() == pytest.approx(total, rel=1e-12)
+
+
+def test_random_feedback_replaces_the_transposed_weights_and_nothing_else():
+    xs, targets = sequence()
+    route = EProp(feedback="random", generator=torch.Generator().manual_seed(5))
+    net = make(nn.LIF(tau=3.0))
+    ys, found = by_eprop(net, xs, targets, route)
+    expected_ys, expected = by_eprop(make(nn.LIF(tau=3.0)), xs, targets)
+    assert torch.equal(ys, expected_ys)
+    assert torch.allclose(found["2.weight"], expected["2.weight"])
+    assert not torch.allclose(found["0.weight"], expected["0.weight"])
+    # with the transposed weights put in its place it is symmetric again
+    other = use_route(make(nn.LIF(tau=3.0)), route)
+    other[2].rule.back.copy_(other[2].weight.detach())
+    count = iter(range(len(xs)))
+    online(other, xs, lambda y: (y[0] - targets[next(count)]).square().sum())
+    assert torch.allclose(other[0].weight.grad, expected["0.weight"], rtol=1e-5)
+    again = use_route(make(nn.LIF(tau=3.0)), route)
+    assert torch.equal(again[2].rule.back, net[2].rule.back)
+    assert EProp("random", generator=torch.Generator().manual_seed(5)) == route
+
+
+def test_a_stream_goes_on_with_its_eligibility():
+    xs, targets = sequence()
+    one, other = (use_route(make(nn.ALIF(4.0, 10.0, 0.2), nn.LI(), recurrent=True), EProp()) for _ in range(2))
+    count = iter(range(9))
+    online(one, xs, lambda y: (y[0] - targets[next(count)]).square().sum())
+    count = iter(range(9))
+    first = online(other, xs[:4], lambda y: (y[0] - targets[next(count)]).square().sum() * (4 / 9))
+    online(other, xs[4:], lambda y: (y[0] - targets[next(count)]).square().sum() * (5 / 9), state=first.state)
+    for mine, theirs in zip(other.parameters(), one.parameters(), strict=True):
+        assert torch.allclose(mine.grad, theirs.grad, rtol=1e-9, atol=1e-12)
+    with pytest.raises(StateError):
+        online(other, xs[4:, :2], lambda y: y.sum(), state=first.state)
+
+
+@pytest.mark.parametrize(
+    ("layer", "neuron", "says"),
+    [
+        (lambda: nn.Linear(3, 3), nn.plif, r"1 \(LIF learns quantities of its own\)"),
+        (lambda: nn.Linear(3, 3), lambda: nn.LIF(v_threshold=Learned(1.0)), "learns quantities"),
+        (lambda: nn.Linear(3, 3), lambda: nn.PSN(steps=4), r"1 \(PSN sees the whole sequence"),
+        (lambda: nn.Conv1d(3, 3, 3), nn.LIF, r"0 \(Conv1d, not Linear\)"),
+    ],
+)
+def test_what_has_no_eligibility_is_refused_by_name(layer, neuron, says):
+    with pytest.raises(OptionError, match=says):
+        use_route(torch.nn.Sequential(layer(), neuron()), EProp())
+
+
+def test_layers_that_do_not_add_up_to_the_input_of_a_neuron_are_refused():
+    net = use_route(torch.nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3), nn.LIF()), EProp())
+    with pytest.raises(OptionError, match="do not add up to its input"):
+        online(net, torch.randn(2, 1, 3), lambda y: y.sum())
+
+
+def test_it_wants_one_step_at_a_time():
+    net = use_route(make(nn.LIF()), EProp())
+    xs, _ = sequence()
+    with pytest.raises(GraphError, match=r"Train with FitConfig\(online='batch'\)"):
+        net(xs)
+    with torch.no_grad():
+        assert torch.equal(net(xs), make(nn.LIF())(xs))
+
+
+def test_wrong_options():
+    for wrong in (
+        {"filter": 1.0},
+        {"feedback": "random"},
+        {"feedback": "adaptive"},
+        {"generator": torch.Generator()},
+    ):
+        with pytest.raises(OptionError, match="EProp got"):
+            EProp(**wrong)
+    net = torch.nn.Sequential(nn.Linear(3, 3), nn.LI(2.0), nn.Linear(3, 3), nn.LI(4.0))
+    with pytest.raises(OptionError, match=r"0\.5, 0\.75"):
+        use_route(net, EProp())
