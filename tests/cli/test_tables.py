@@ -30,6 +30,14 @@ def test_neurons_say_what_they_can_do(snn4):
     assert not {"SpikingNeuron", "Decay", "exponential"} & set(found)
 
 
+def test_models_are_found_by_wildcards(snn4):
+    found = rows(snn4, "models --pattern *resnet18")
+    assert set(found) == {"ms_resnet18", "preact_resnet18", "sew_resnet18", "spiking_resnet18"}
+    assert found["sew_resnet18"]["paper"] == "fang2021sew"
+    assert "connect" in found["sew_resnet18"]["arguments"]
+    assert {"mlp", "conv_net", "srnn", "plif_net"} <= set(rows(snn4, "models"))
+
+
 def test_surrogates(snn4):
     found = rows(snn4, "surrogates")
     assert {"ATan", "superspike", "MultiGaussian", "LSG", "MSG", "Dspike", "Annealed"} <= set(found)

@@ -68,7 +68,9 @@ def test_hold_refuses_what_is_no_number_of_steps(steps):
 
 
 def test_names_and_wildcards():
-    assert models.names() == ["conv_net", "mlp", "timing_conv_net", "timing_mlp"]
+    assert {"conv_net", "mlp", "timing_conv_net", "timing_mlp", "sew_resnet18"} <= set(models.names())
+    assert models.names() == sorted(models.names())
+    assert models.names("*resnet18") == ["ms_resnet18", "preact_resnet18", "sew_resnet18", "spiking_resnet18"]
     assert models.names("conv*") == ["conv_net"]
     assert isinstance(models.create("mlp", 4, [3], 2), torch.nn.Sequential)
     with pytest.raises(OptionError, match="Did you mean mlp"):

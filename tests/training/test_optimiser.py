@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from snn4 import nn
 from snn4.core.errors import OptionError
 from snn4.training import Average, FitConfig, make_optimiser
 
@@ -79,3 +80,11 @@ def test_the_average_takes_in_buffers_and_leaves_the_network_as_it_was(net, norm
     assert inside["1.num_batches_tracked"] == 1
     for name, tensor in net.state_dict().items():
         assert torch.equal(tensor, trained[name])
+
+
+def test_norms_with_a_scale_for_each_step_are_not_decayed():
+    net = torch.nn.Sequential(nn.Linear(3, 3), nn.BNTT1d(3, steps=4), nn.TEBN1d(3, steps=4))
+    decayed, others = make_optimiser(net, FitConfig(weight_decay=0.1)).param_groups
+    assert [p.shape for p in decayed["params"]] == [(3, 3)]
+    assert others["weight_decay"] == 0
+    assert len(others["params"]) == 1 + 1 + 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import importlib
 import inspect
 import json
@@ -21,10 +22,12 @@ Row = dict[str, str]
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """List the members of one kind: recipes, neurons, surrogates, encoders or datasets."""
+    """List the members of one kind: recipes, models, neurons, surrogates, encoders or datasets."""
 
     kind: str
-    """recipes, neurons, surrogates, encoders or datasets"""
+    """recipes, models, neurons, surrogates, encoders or datasets"""
+    pattern: str = "*"
+    """Only names like this, with wildcards: `snn4 list models --pattern "*resnet*"`."""
     json: bool = False
     """Print the rows as JSON."""
 
@@ -41,7 +44,7 @@ def listing(args: Sequence[str]) -> None:
     go = parse(List, args, "snn4 list")
     if go.kind not in KINDS:
         raise OptionError(f"snn4 list got {go.kind!r}", "a kind of member", suggest(go.kind, list(KINDS)))
-    rows = KINDS[go.kind]()
+    rows = [row for row in KINDS[go.kind]() if fnmatch.fnmatch(row["name"], go.pattern)]
     if go.json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return
@@ -80,6 +83,15 @@ def _recipes() -> list[Row]:
     from snn4.recipes import get, names
 
     return [{"name": name, "what": get(name).title} for name in names()]
+
+
+def _models() -> list[Row]:
+    from snn4.models import builder, names
+
+    return [
+        _row(name, build) | {"arguments": ", ".join(inspect.signature(build).parameters)}
+        for name, build in ((name, builder(name)) for name in names())
+    ]
 
 
 def _surrogates() -> list[Row]:
@@ -143,6 +155,7 @@ def _datasets() -> list[Row]:
 
 KINDS: dict[str, Callable[[], list[Row]]] = {
     "recipes": _recipes,
+    "models": _models,
     "neurons": _neurons,
     "surrogates": _surrogates,
     "encoders": _encoders,

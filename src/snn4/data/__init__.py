@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from snn4.data.augmentation import Augmentation, Compose, Cutout, Flip, Shift, compose
 from snn4.data.dataset import DataSet, Split
-from snn4.data.encoders import Delta, Direct, Encoder, Latency, LogLatency, Phase, Poisson, Population, repeat
+from snn4.data.encoders import Delta, Direct, Encoder, Latency, LogLatency, Phase, Pixels, Poisson, Population, repeat
 from snn4.data.folders import cache_folder, data_folder
 from snn4.data.recordings import EVENT, Recordings
 from snn4.data.scaling import normalise, unit
+from snn4.data.sets.adding import adding
 from snn4.data.sets.catalogue import Status, available, card, load, load_recordings, names, register
+from snn4.data.sets.delayed_recall import delayed_recall
 from snn4.data.sets.source import Card, Found, Remote, Source
 from snn4.data.sets.yin_yang import yin_yang
 from snn4.data.split import hold_out, order
@@ -37,6 +39,7 @@ __all__ = [
     "Latency",
     "LogLatency",
     "Phase",
+    "Pixels",
     "Poisson",
     "Population",
     "Recordings",
@@ -45,11 +48,13 @@ __all__ = [
     "Source",
     "Split",
     "Status",
+    "adding",
     "available",
     "cache_folder",
     "card",
     "compose",
     "data_folder",
+    "delayed_recall",
     "hold_out",
     "load",
     "load_recordings",

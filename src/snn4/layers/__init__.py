@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from snn4.layers.bntt import BNTT1d, BNTT2d
 from snn4.layers.dendritic_linear import DendriticLinear
 from snn4.layers.dropout import Dropout, Dropout2d
 from snn4.layers.folded import Fold
@@ -53,6 +54,7 @@ from snn4.layers.pooling import (
 )
 from snn4.layers.readouts import LastStep, MaxOverTime, MeanOverTime
 from snn4.layers.tdbn import TdBN1d, TdBN2d
+from snn4.layers.tebn import TEBN1d, TEBN2d
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -64,6 +66,8 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BNTT1d",
+    "BNTT2d",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
@@ -98,6 +102,8 @@ __all__ = [
     "RMSNorm",
     "Recurrent",
     "SyncBatchNorm",
+    "TEBN1d",
+    "TEBN2d",
     "TdBN1d",
     "TdBN2d",
     "Unflatten",

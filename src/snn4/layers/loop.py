@@ -11,7 +11,7 @@ from torch import Tensor
 from snn4.core.checks import check_sequence
 from snn4.core.errors import ShapeError, StateError
 from snn4.core.states import state
-from snn4.through_time import Neuron, Stateful
+from snn4.through_time import Stateful
 from snn4.through_time.run import stateful_paths
 from snn4.through_time.session import Session, at_rest, current, opened, ran
 
@@ -132,7 +132,7 @@ class Recurrent(Loop):
         s[t] = neuron(x[t] + feedback(s[t-1])),    s[-1] = 0
 
     Args:
-        neuron: the layer of neurons.
+        neuron: the layer of neurons; any module over sequences that keeps the shape, a ReLU for a recurrent ANN.
         feedback: from its spikes to its input, for example `nn.Linear(n, n, bias=False)`. A bias of it also acts at the
             first step, as in torch.nn.RNN.
 
@@ -144,7 +144,7 @@ class Recurrent(Loop):
         torch.Size([6, 2, 4])
     """
 
-    def __init__(self, neuron: Neuron, feedback: torch.nn.Module) -> None:
+    def __init__(self, neuron: torch.nn.Module, feedback: torch.nn.Module) -> None:
         super().__init__(neuron, feedback)
 
     def _first_feedback(self, x: Tensor) -> Tensor | None:

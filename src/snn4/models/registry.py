@@ -10,7 +10,7 @@ import torch
 
 from snn4.core.errors import OptionError, suggest
 
-__all__ = ["create", "names", "register"]
+__all__ = ["builder", "create", "names", "register"]
 
 Build = TypeVar("Build", bound=Callable[..., torch.nn.Module])
 
@@ -27,10 +27,25 @@ def names(pattern: str = "*") -> list[str]:
     """Names of all models that match a pattern with wildcards.
 
     Example:
-        >>> names("ml*")
-        ['mlp']
+        >>> names("sew*")
+        ['sew_resnet18', 'sew_resnet34', 'sew_resnet50']
     """
     return sorted(fnmatch.filter(_builders, pattern))
+
+
+def builder(name: str) -> Callable[..., torch.nn.Module]:
+    """The function that builds a model.
+
+    Raises:
+        OptionError: there is no such model.
+
+    Example:
+        >>> builder("mlp").__name__
+        'mlp'
+    """
+    if name not in _builders:
+        raise OptionError(f"the model {name!r}", "a known model", suggest(name, names()))
+    return _builders[name]
 
 
 def create(name: str, /, *args: Any, **options: Any) -> torch.nn.Module:
@@ -47,7 +62,6 @@ def create(name: str, /, *args: Any, **options: Any) -> torch.nn.Module:
     Example:
         >>> create("mlp", 64, [32], 10)(torch.zeros(1, 2, 1, 8, 8)).shape
         torch.Size([1, 2, 10])
+        >>> net = create("sew_resnet18", neuron=torch.nn.ReLU, classes=10, small=True)
     """
-    if name not in _builders:
-        raise OptionError(f"the model {name!r}", "a known model", suggest(name, names()))
-    return _builders[name](*args, **options)
+    return builder(name)(*args, **options)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from snn4.core.errors import NotFiniteError, OptionError, ShapeError
+from snn4.core.errors import NotFiniteError, OptionError
 from snn4.data import Split
 from snn4.training import randomness
+from snn4.training.answers import answered, check_shapes
 from snn4.training.task import Task
 
 __all__ = ["Evaluation", "evaluate"]
@@ -21,12 +23,16 @@ __all__ = ["Evaluation", "evaluate"]
 class Evaluation:
     """What `evaluate` found.
 
+    Where each step has a class, every labelled step counts like a sample.
+
     Args:
         loss: mean of the task's loss over the samples.
         accuracy: share of samples whose class was found.
         confusion: how often class i (row) was taken for class j (column). Shape (C, C), int64.
-        accuracy_by_step: accuracy of the answer after the first t steps, t = 1 ... T.
-        predictions: the class found, in the order of the split. Shape (N,), int64.
+        accuracy_by_step: accuracy of the answer after the first t steps, t = 1 ... T; where each step has a class, of
+            the answers at the first t steps, and 0 before the first label.
+        predictions: the class found, in the order of the split, also where there is no label. Shape (N,) or (N, T),
+            int64.
     """
 
     loss: float
@@ -77,43 +83,65 @@ def evaluate(
         raise OptionError(f"evaluate got batch_size={batch_size}", "batch_size >= 1", "256 is a good start.")
     place = device_of(net)
     numbers = randomness.generator(place, seed)
-    loss = 0.0
-    by_step: Tensor | None = None
-    found: list[Tensor] = []
-    classes = 0
+    loss, classes = 0.0, 0
+    tallies: list[_Tally] = []
     with torch.no_grad(), _eval_mode(net), randomness.scope(net, seed):
         for chosen in torch.arange(len(split)).split(batch_size):
             inputs, targets = batch_of(split, chosen, place)
             ys = net(task.encode(inputs, numbers))
             logits = task.readout(ys)
-            if not found:
+            if not tallies:
                 check_shapes(ys, logits, split)
-                classes = logits.shape[1]
-            loss += task.loss(logits, targets).item() * len(chosen)
-            answers = torch.stack([task.readout(ys[:t]).argmax(1) for t in range(1, len(ys) + 1)])
-            right = (answers == targets).sum(1).cpu()
-            by_step = right if by_step is None else by_step + right
-            found.append(answers[-1].cpu())
+                classes = logits.shape[-1]
+            answers, wanted = answered(logits, targets)
+            if len(wanted):
+                loss += task.loss(answers, wanted).item() * len(wanted)
+            tallies.append(_by_step(logits, targets) if targets.ndim == 2 else _by_sample(task, ys, targets))
             if after_batch is not None:
                 after_batch()
-    assert by_step is not None
-    loss /= len(split)
+    right = torch.stack([tally.right for tally in tallies]).sum(0)
+    asked = torch.stack([tally.asked for tally in tallies]).sum(0)
+    loss /= int(asked[-1])
     if loss != loss or abs(loss) == float("inf"):
         raise NotFiniteError(
             f"the loss over {len(split)} samples is {loss}",
             "a finite number",
             "Is a weight or an input not finite? snn4.training.find_non_finite(net, xs, forward) names the layer.",
         )
-    predictions = torch.cat(found)
-    pairs = split.targets.cpu() * classes + predictions
-    accuracies: list[float] = (by_step / len(split)).tolist()
+    predictions = torch.cat([tally.found for tally in tallies])
+    wanted = split.targets.cpu()
+    known = wanted >= 0
+    pairs = wanted[known] * classes + predictions[known]
+    accuracies: list[float] = (right / asked.clamp(min=1)).tolist()
     return Evaluation(
         loss=loss,
-        accuracy=int(by_step[-1]) / len(split),
+        accuracy=int(right[-1]) / int(asked[-1]),
         confusion=torch.bincount(pairs, minlength=classes * classes).reshape(classes, classes),
         accuracy_by_step=accuracies,
         predictions=predictions,
     )
+
+
+class _Tally(NamedTuple):
+    """The answers to one batch, as if it had ended after the first step, the second, ...: how many were right."""
+
+    right: Tensor
+    asked: Tensor
+    found: Tensor
+
+
+def _by_sample(task: Task, ys: Tensor, targets: Tensor) -> _Tally:
+    """Each sample has a class: the readout of the first t steps is the answer. Shape of ys: (T, B, C)."""
+    answers = torch.stack([task.readout(ys[:t]).argmax(1) for t in range(1, len(ys) + 1)])
+    right = (answers == targets).sum(1).cpu()
+    return _Tally(right, torch.full_like(right, len(targets)), answers[-1].cpu())
+
+
+def _by_step(logits: Tensor, targets: Tensor) -> _Tally:
+    """Each step has a class, or -1. Shapes: (T, B, C), (B, T)."""
+    answers, known = logits.argmax(2).T, targets >= 0
+    right = ((answers == targets) & known).sum(0).cumsum(0)
+    return _Tally(right.cpu(), known.sum(0).cumsum(0).cpu(), answers.cpu())
 
 
 def device_of(net: torch.nn.Module) -> torch.device:
@@ -127,34 +155,6 @@ def batch_of(split: Split, chosen: Tensor, place: torch.device) -> tuple[Tensor,
     """Some samples of a split, on a device."""
     inputs = split.inputs[chosen.to(split.inputs.device)]
     return inputs.to(place), split.targets[chosen.to(split.targets.device)].to(place)
-
-
-def check_shapes(ys: Tensor, logits: Tensor, split: Split) -> None:
-    """Refuse outputs that no loss can be had from, with the reason.
-
-    Raises:
-        ShapeError: see `evaluate`.
-    """
-    shape, answer = tuple(ys.shape), tuple(logits.shape)
-    if ys.ndim < 2 or ys.shape[0] == 0:
-        raise ShapeError(
-            f"the network gave outputs of shape {shape}",
-            "(T, B, classes) with T >= 1",
-            "Does task.encode put time first? snn4.data.repeat(x, steps=8) does.",
-        )
-    if logits.ndim != 2 or logits.shape[0] != ys.shape[1]:
-        raise ShapeError(
-            f"task.readout made answers of shape {answer} from outputs of shape {shape}",
-            f"({ys.shape[1]}, classes)",
-            "It takes the time away and leaves the rest, as `lambda ys: ys.mean(0)` does.",
-        )
-    low, high = int(split.targets.min()), int(split.targets.max())
-    if low < 0 or high >= answer[1]:
-        raise ShapeError(
-            f"the targets run from {low} to {high}",
-            f"classes from 0 to {answer[1] - 1}, as the network has {answer[1]} outputs",
-            "Give the last layer as many outputs as there are classes.",
-        )
 
 
 @contextlib.contextmanager

@@ -18,8 +18,9 @@ from snn4.core.errors import NotFiniteError, OptionError
 from snn4.data import Split, order
 from snn4.training import randomness
 from snn4.training.alarms import check_rates, find_non_finite, heard_warnings
+from snn4.training.answers import answered, check_shapes
 from snn4.training.checkpoint import Keeper, Rollback, Training
-from snn4.training.evaluation import batch_of, check_shapes, device_of, evaluate
+from snn4.training.evaluation import batch_of, device_of, evaluate
 from snn4.training.identity import identity_of
 from snn4.training.interruption import Interrupted, StopAsked, Stopper
 from snn4.training.optimiser import Average, make_optimiser
@@ -210,20 +211,21 @@ class _Run:
         parts = batches(order(len(self.train), self.seed, course.epoch), self.config.batch_size)
         self.net.train()
         for chosen in parts[course.batch :]:
-            loss, right = self.step(chosen)
-            course.loss_sum += loss * len(chosen)
+            loss, right, asked = self.step(chosen)
+            course.loss_sum += loss * asked
             course.right += right
-            course.seen += len(chosen)
+            course.seen += asked
             course.batch += 1
             course.step += 1
             self.tick()
-            self.said.step(course.epoch + 1, course.step, course.loss_sum / course.seen, course.right / course.seen)
+            seen = max(course.seen, 1)
+            self.said.step(course.epoch + 1, course.step, course.loss_sum / seen, course.right / seen)
             if self.keeper is not None and self.keeper.due(course.step):
                 self.keeper.save(self.training)
             self.stopper.check()
 
-    def step(self, chosen: Tensor) -> tuple[float, int]:
-        """One step of the optimiser: the loss, and how many answers were right."""
+    def step(self, chosen: Tensor) -> tuple[float, int, int]:
+        """One step of the optimiser: the loss, how many answers were right, and how many were asked for."""
         course, task, optimiser = self.training.course, self.task, self.training.optimiser
         place = device_of(self.net)
         numbers = randomness.generator(place, self.seed, course.epoch, course.step)
@@ -232,7 +234,7 @@ class _Run:
             inputs = task.augment(inputs, numbers)
         xs = task.encode(inputs, numbers)
         before = self.training.rollback()
-        loss, logits = self.forward(xs, targets)
+        loss, answers, wanted = self.forward(xs, targets)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(self.config, course.step, self.per_epoch)
         optimiser.zero_grad(set_to_none=True)
@@ -242,7 +244,7 @@ class _Run:
             norm = clip_grad_norm_(parameters, self.config.clip_norm)
         else:
             norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-        right = (logits.argmax(1) == targets).sum()
+        right = (answers.argmax(1) == wanted).sum()
         # one look at the device for all three
         values: list[float] = torch.stack([t.detach().double() for t in (loss, norm, right)]).tolist()
         for what, value in zip(("loss", "gradient"), values, strict=False):
@@ -253,10 +255,10 @@ class _Run:
             task.after_step(self.net)
         if self.training.average is not None:
             self.training.average.follow(self.net, course.step + 1)
-        return values[0], int(values[2])
+        return values[0], int(values[2]), len(wanted)
 
-    def forward(self, xs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """From the network's input to loss and answers; the first batch of each epoch is watched for alarms."""
+    def forward(self, xs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """From the network's input to loss, answers and their classes; the first batch is watched for alarms."""
         course, task, config = self.training.course, self.task, self.config
         watch = config.alarms and course.batch == 0
         recording = recorded_spikes(self.net) if watch or task.penalty is not None else contextlib.nullcontext({})
@@ -269,7 +271,12 @@ class _Run:
             logits = task.readout(ys)
             if course.batch == 0:
                 check_shapes(ys, logits, self.train)
-            loss = task.objective(ys, targets) if task.objective is not None else task.loss(logits, targets)
+            answers, wanted = answered(logits, targets)
+            if task.objective is not None:
+                loss = task.objective(ys, targets)
+            else:
+                # a batch without any label teaches nothing
+                loss = task.loss(answers, wanted) if len(wanted) else answers.sum()
             if task.penalty is not None:
                 loss = loss + task.penalty(spikes)
             if term is not None:
@@ -279,7 +286,7 @@ class _Run:
                 if (key := f"{alarm.kind} {alarm.layer}") not in course.warned:
                     course.warned.append(key)
                     self.said.say(f"Warning, epoch {course.epoch + 1}: {alarm}")
-        return loss, logits
+        return loss, answers, wanted
 
     def fail(self, what: str, before: Rollback, xs: Tensor, targets: Tensor) -> NoReturn:
         """Save the state before the step, and say where the first number that is not finite appeared."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.parameter import UninitializedParameter
 
 from snn4.core.errors import OptionError
+from snn4.layers.timed_norm import TimedNorm
 from snn4.through_time import Neuron
 from snn4.training.task import FitConfig
 
@@ -20,7 +21,7 @@ def make_optimiser(net: torch.nn.Module, config: FitConfig) -> torch.optim.Optim
     """AdamW or SGD over the parameters that learn.
 
     Weight decay pulls towards zero, which is a mild wish for a weight and a wrong one for a scale, a bias, a threshold
-    or a time constant: parameters of one axis and those of neurons are left out.
+    or a time constant: parameters of one axis, those of neurons and those of norms with a scale a step are left out.
 
     Paper: [loshchilov2019decoupled], AdamW.
 
@@ -39,9 +40,10 @@ def make_optimiser(net: torch.nn.Module, config: FitConfig) -> torch.optim.Optim
             "an initialised network",
             "Call it once on a batch first: net(task.encode(batch, generator)).",
         )
-    of_neurons = {id(p) for module in net.modules() if isinstance(module, Neuron) for p in module.parameters()}
-    decayed = [p for p in learning.values() if p.ndim > 1 and id(p) not in of_neurons]
-    others = [p for p in learning.values() if p.ndim <= 1 or id(p) in of_neurons]
+    kept = (Neuron, TimedNorm)
+    undecayed = {id(p) for module in net.modules() if isinstance(module, kept) for p in module.parameters()}
+    decayed = [p for p in learning.values() if p.ndim > 1 and id(p) not in undecayed]
+    others = [p for p in learning.values() if p.ndim <= 1 or id(p) in undecayed]
     groups = [
         {"params": members, "weight_decay": decay}
         for members, decay in ((decayed, config.weight_decay), (others, 0.0))

@@ -26,11 +26,13 @@ class Task:
         encode: a stored batch to the network's input, with the random numbers that it may use.
             Shape (B, *features) -> (T, B, *features').
         readout: the outputs of all steps to one answer a sample. Shape (T, B, C) -> (B, C). It is also asked for the
-            answer after the first t steps.
-        loss: the answers and the classes to a number, averaged over the batch. Shape (B, C), (B,) -> ().
+            answer after the first t steps. Where the targets hold a class a step, it keeps the time: `lambda ys: ys`.
+        loss: the answers and the classes to a number, averaged over the batch. Shape (B, C), (B,) -> (). Where the
+            targets hold a class a step, the labelled steps of all samples are the batch.
         augment: changes to the stored batch, in training only. Shape (B, *features) -> (B, *features).
         objective: what training makes small in place of `loss(readout(ys), targets)`, for losses that look at each
-            step, like `snn4.objectives.tet`. Shape (T, B, C), (B,) -> (). Validation still reports `loss`.
+            step, like `snn4.objectives.tet`. Shape (T, B, C), (B,) -> (); a class a step comes as it is stored,
+            (B, T) with -1 for none. Validation still reports `loss`.
         penalty: is added in training; it sees the spikes of each spiking layer, by the layer's path in the network,
             like `snn4.objectives.FiringRate`. Shape of each (T, B, *features).
         regulariser: is added in training, for terms that need more than spikes: weights, or what a layer was given. It
