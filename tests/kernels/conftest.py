@@ -13,6 +13,8 @@ import snn4.kernels  # noqa: F401  (registers the kernels)
 from snn4.kernels import build
 
 COMPILER = build.no_compiler_reason()
+# looking for doctests would import them, and with them switch Triton's interpreter on
+collect_ignore = ["interpreter.py", "triton_cases.py"]
 
 
 @pytest.fixture(scope="session", autouse=True)
