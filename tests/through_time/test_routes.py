@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from snn4 import BPTT, OptionError, cite, explain, nn, run, use_route
+from snn4 import BPTT, DSR, OTTT, SLTT, OptionError, cite, explain, nn, run, use_route
 from snn4.neurons import LIF, CubaLIF
 from snn4.through_time import Neuron, reference_loop, registry
 from snn4.through_time.registry import choose, register, registered, unregister
@@ -194,3 +194,11 @@ def test_explain_leaves_nothing_behind():
         explain(torch.nn.Sequential(nn.Linear(5, 2), nn.LIF()), x)
     with pytest.raises(OptionError, match="has no neuron"):
         explain(nn.Linear(3, 3), x)
+
+
+@pytest.mark.parametrize("route", [SLTT(), OTTT(decay=0.5), DSR()], ids=lambda route: type(route).__name__)
+def test_a_neuron_that_sees_the_whole_sequence_is_refused(route):
+    net = torch.nn.Sequential(nn.Linear(3, 3), nn.LIF(), nn.PSN(4))
+    with pytest.raises(OptionError, match=r"2 \(PSN\)"):
+        use_route(net, route)
+    assert net[1].route == BPTT()

@@ -108,15 +108,20 @@ def detached(state: Any) -> Any:
 
 
 def refuse_crossing(net: torch.nn.Module, route: Route) -> None:
-    """Refuse a network in which something other than a neuron takes a gradient from step to step.
+    """Refuse a network in which something other than the steps of neurons takes a gradient through time.
 
     Raises:
         OptionError: names every such member, with its reason.
     """
+    from snn4.through_time.neuron import Neuron
+
+    def reason(module: torch.nn.Module) -> str:
+        if isinstance(module, Neuron) and type(module).sequence is not Neuron.sequence:
+            return module.own_sequence or "it has a sequence() of its own, which no route goes through"
+        return module.crosses if isinstance(module, Stateful) else ""
+
     found = [
-        f"{name or 'the network'} ({type(m).__name__}): {m.crosses}"
-        for name, m in net.named_modules()
-        if isinstance(m, Stateful) and m.crosses
+        f"{name or 'the network'} ({type(m).__name__}): {why}" for name, m in net.named_modules() if (why := reason(m))
     ]
     if found:
         raise OptionError(
