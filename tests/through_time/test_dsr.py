@@ -140,6 +140,9 @@ def test_a_network_has_the_gradient_of_its_twin_of_clamps(learned):
     draw = torch.Generator().manual_seed(2)
     xs = torch.randn(6, 4, 3, generator=draw, dtype=D) + 0.4
     net = torch.nn.Sequential(nn.Linear(3, 5), nn.IF(Learned(0.7) if learned else 0.7)).double()
+    with torch.no_grad():
+        for parameter in net[0].parameters():
+            parameter.copy_(0.4 * torch.randn(parameter.shape, generator=draw, dtype=D))
     use_route(net, DSR())
     weights = torch.randn(4, 5, generator=draw, dtype=D)
     (net(xs).mean(0) * weights).sum().backward()
