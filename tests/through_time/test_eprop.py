@@ -164,7 +164,7 @@ def test_a_stream_goes_on_with_its_eligibility():
     [
         (lambda: nn.Linear(3, 3), nn.plif, r"1 \(LIF learns quantities of its own\)"),
         (lambda: nn.Linear(3, 3), lambda: nn.LIF(v_threshold=Learned(1.0)), "learns quantities"),
-        (lambda: nn.Linear(3, 3), lambda: nn.PSN(steps=4), r"1 \(PSN sees the whole sequence"),
+        (lambda: nn.Linear(3, 3), lambda: nn.PSN(steps=4), r"1 \(PSN\): its T x T weights"),
         (lambda: nn.Conv1d(3, 3, 3), nn.LIF, r"0 \(Conv1d, not Linear\)"),
     ],
 )

@@ -216,7 +216,7 @@ def _why_not(neuron: Neuron) -> str | None:
     from snn4.through_time.neuron import Neuron
 
     name = type(neuron).__name__
-    if type(neuron).sequence is not Neuron.sequence or not neuron.chunkable:
+    if not neuron.chunkable:
         return f"{name} sees the whole sequence at once"
     if type(neuron).initial is not Neuron.initial:
         return f"{name} has a state unlike its input"
