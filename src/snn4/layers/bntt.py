@@ -35,7 +35,7 @@ class _BNTT(TimedNorm):
         self.register_buffer("running_mean", torch.zeros(steps, num_features))
         self.register_buffer("running_var", torch.ones(steps, num_features))
 
-    def steps_from(self, xs: Float[Tensor, "T B C *"], start: int) -> Float[Tensor, "T B C *"]:
+    def steps_from(self, xs: Float[Tensor, "T B C *sizes"], start: int) -> Float[Tensor, "T B C *sizes"]:
         """Each step by its own norm. Shape: (T, B, C, *), kept."""
         return torch.stack(
             [

@@ -41,7 +41,7 @@ class _TEBN(TimedNorm):
         """b."""
         return self.norm.bias
 
-    def steps_from(self, xs: Float[Tensor, "T B C *"], start: int) -> Float[Tensor, "T B C *"]:
+    def steps_from(self, xs: Float[Tensor, "T B C *sizes"], start: int) -> Float[Tensor, "T B C *sizes"]:
         """p[t] times the norm. Shape: (T, B, C, *), kept."""
         p = self.p[start : start + xs.shape[0]]
         return self.norm(xs) * p.view(-1, *[1] * (xs.ndim - 1))

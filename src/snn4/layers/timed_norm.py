@@ -37,7 +37,7 @@ class TimedNorm(Stateful):
         self.num_features, self.steps = num_features, steps
 
     @abc.abstractmethod
-    def steps_from(self, xs: Float[Tensor, "T B C *"], start: int) -> Float[Tensor, "T B C *"]:
+    def steps_from(self, xs: Float[Tensor, "T B C *sizes"], start: int) -> Float[Tensor, "T B C *sizes"]:
         """The outputs of a stretch that begins at step `start` of the sequence. Shape: (T, B, C, *), kept."""
 
     def check(self, xs: Tensor) -> None:
@@ -50,15 +50,15 @@ class TimedNorm(Stateful):
                 f"{self.num_features} channels in axis 2",
             )
 
-    def initial(self, x: Float[Tensor, "B C *"]) -> Any:
+    def initial(self, x: Float[Tensor, "B C *sizes"]) -> Any:
         """The first step. Shape of x: (B, C, *)."""
         return self.State(torch.zeros((), dtype=torch.int64, device=x.device))
 
-    def sequence(self, xs: Float[Tensor, "T B C *"], state: Any) -> tuple[Float[Tensor, "T B C *"], Any]:
+    def sequence(self, xs: Float[Tensor, "T B C *sizes"], state: Any) -> tuple[Float[Tensor, "T B C *sizes"], Any]:
         """A stretch of the sequence, from the step that the state names."""
         return self._stretch(xs, int(state.t)), self.State(state.t + xs.shape[0])
 
-    def outputs(self, xs: Float[Tensor, "T B C *"]) -> Float[Tensor, "T B C *"]:
+    def outputs(self, xs: Float[Tensor, "T B C *sizes"]) -> Float[Tensor, "T B C *sizes"]:
         """A whole sequence; the device is not asked for the step."""
         return self._stretch(xs, 0)
 
