@@ -43,7 +43,7 @@ def test_without_a_compiler_the_reference_runs(monkeypatch):
     monkeypatch.setattr(build, "no_compiler_reason", lambda: "no C++ compiler found")
     chosen = engine.choose(T, W)
     assert chosen.engine is engine.REFERENCE
-    assert chosen.refused == {"c++": "no C++ compiler found"}
+    assert chosen.refused["c++"] == "no C++ compiler found"
     assert events(torch.tensor([[[0.3], [0.1]]])).source.tolist() == [[1, 0]]
 
 

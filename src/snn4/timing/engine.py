@@ -17,10 +17,11 @@ from snn4.core.errors import OptionError
 from snn4.kernels.choice import wish
 from snn4.timing import adjoint as _adjoint
 from snn4.timing import engine_cpp as _cpp
+from snn4.timing import engine_triton as _triton
 from snn4.timing import reference as _reference
 from snn4.timing.types import Constants, Fired
 
-__all__ = ["CPP", "REFERENCE", "Choice", "Engine", "choose", "engine_for", "register"]
+__all__ = ["CPP", "REFERENCE", "TRITON", "Choice", "Engine", "choose", "engine_for", "register"]
 
 
 @runtime_checkable
@@ -97,6 +98,16 @@ class _Cpp:
         return _cpp.adjoint(t, source, weight, constants, fired, grad_times, grad_v_max, want_tau=learned)
 
 
+class _Triton:
+    name = "triton"
+
+    def refuses(self, t: Tensor, weight: Tensor) -> str | None:
+        return _triton.refusal(t, weight)
+
+    solve = staticmethod(_triton.solve)
+    adjoint = staticmethod(_triton.adjoint)
+
+
 class Choice(NamedTuple):
     """An engine, and why those before it did not take the call."""
 
@@ -106,7 +117,8 @@ class Choice(NamedTuple):
 
 REFERENCE: Engine = _Reference()
 CPP: Engine = _Cpp()
-_ENGINES: list[Engine] = [CPP, REFERENCE]
+TRITON: Engine = _Triton()
+_ENGINES: list[Engine] = [CPP, TRITON, REFERENCE]
 
 
 def register(engine: Engine) -> None:
@@ -124,8 +136,8 @@ def choose(t: Tensor, weight: Tensor) -> Choice:
         >>> import torch
         >>> from snn4.kernels import use
         >>> with use("reference"):
-        ...     choose(torch.zeros(1, 1), torch.zeros(1, 1)).refused
-        {'c++': "use('reference') is in force"}
+        ...     choose(torch.zeros(1, 1), torch.zeros(1, 1)).refused["c++"]
+        "use('reference') is in force"
     """
     wanted = wish().implementation
     refused: dict[str, str] = {}
