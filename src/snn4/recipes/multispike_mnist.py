@@ -5,7 +5,7 @@ network with one spike a neuron is the recipe `single_spike_mnist`.
 
 Paper: [yamamoto2024]
 Differs from the paper: the penalty on dead neurons is a form of our own (its equations are not known to us), and so are
-the options, which a search on the validation split found; training images are moved by up to two pixels.
+the options, which a search on the validation split found; training images are moved by up to a pixel.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Config:
     """Use only so many training samples."""
     ann_learning_rate: float = 1e-3
     """Of the ANN and its quantised twin; all else is as for the SNN."""
-    timing: TimingOptions = dataclasses.field(default_factory=TimingOptions)
+    timing: TimingOptions = dataclasses.field(default_factory=lambda: TimingOptions(tau_v=None, tau_i=None))
     train: TrainingOptions = dataclasses.field(
-        default_factory=lambda: TrainingOptions(learning_rate=1e-2, weight_decay=0.0, shift=2, ema=0.999)
+        default_factory=lambda: TrainingOptions(learning_rate=5e-3, weight_decay=0.0, shift=1, ema=0.999)
     )
 
     @classmethod

@@ -247,8 +247,9 @@ ENGLISH = Texts(
         spike_times=Picture(
             title="One sample in exact spike times",
             caption="Top left, the input spikes. Top right, the neuron that fires most: its potential is reset at each "
-            "spike, its current goes on, and so it can fire again. Below, potentials of hidden neurons, and those of "
-            "the outputs, which do not fire: at the end of the window the highest one is the answer.",
+            "spike, its current goes on, and so it can fire again. Below, potentials of hidden neurons (one that rises "
+            "past the threshold has fired as often as it may), and those of the outputs, which do not fire: at the end "
+            "of the window the highest one is the answer.",
             alt="Input spikes, potential and current of a neuron with {spikes} spikes, hidden and output potentials.",
         ),
         firing_rates=Picture(
