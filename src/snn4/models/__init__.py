@@ -12,11 +12,12 @@ from snn4.models.registry import builder, create, names, register
 from snn4.models.sew_resnet import SEWBlock, sew_resnet18, sew_resnet34, sew_resnet50
 from snn4.models.spiking_resnet import BasicBlock, resnet19, resnet20, spiking_resnet18, spiking_resnet34
 from snn4.models.srnn import srnn
-from snn4.models.timing_net import Firing, timing_conv_net, timing_mlp
+from snn4.models.timing_net import Delays, Firing, timing_conv_net, timing_mlp
 from snn4.models.vgg_snn import vgg_snn
 
 __all__ = [
     "BasicBlock",
+    "Delays",
     "Firing",
     "MSBlock",
     "NoSelf",

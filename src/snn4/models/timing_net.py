@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 
 from snn4.core.errors import OptionError
+from snn4.core.quantity import Learned
 from snn4.models.registry import register
 from snn4.timing import LIF, Conv2d, DropSpikes, Framed, Latency, Readout
 
-__all__ = ["Firing", "timing_conv_net", "timing_mlp"]
+__all__ = ["Delays", "Firing", "timing_conv_net", "timing_mlp"]
+
+Delays = Literal["axonal", "dendritic", "synaptic"]
+
+# in windows: short beside what separates spikes, and long enough that training moves it
+_FIRST_DELAY = 0.05
 
 
 class Firing(NamedTuple):
@@ -27,6 +33,8 @@ class Firing(NamedTuple):
         init_mean: mean of the first weights, in the unit of `snn4.timing.layer.first_weights`.
         init_std: their standard deviation.
         readout_std: that of the readout's weights.
+        delays: transmission delays that are learned, in the layers that are dense: `axonal` one an input, `dendritic`
+            one a neuron, `synaptic` one a connection; None for none.
     """
 
     tau_v: float = 4.0
@@ -37,6 +45,7 @@ class Firing(NamedTuple):
     init_mean: float = 3.0
     init_std: float = 1.5
     readout_std: float = 1.0
+    delays: Delays | None = None
 
 
 @register
@@ -152,12 +161,16 @@ def timing_conv_net(
 
 
 def _fire(before: int, width: int, firing: Firing) -> LIF:
+    shapes = {"axonal": (1, before), "dendritic": (width, 1), "synaptic": (width, before)}
+    if firing.delays is not None and firing.delays not in shapes:
+        raise OptionError(f"Firing got delays={firing.delays!r}", "axonal, dendritic, synaptic or None")
     return LIF(
         before,
         width,
         firing.tau_v,
         firing.tau_i,
         max_spikes=firing.max_spikes,
+        delay=Learned(_FIRST_DELAY, shapes[firing.delays]) if firing.delays else None,
         method=firing.method,
         min_slope=firing.min_slope,
         init_mean=firing.init_mean,

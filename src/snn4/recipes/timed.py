@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 
 from snn4.core.errors import OptionError
 from snn4.data import DataSet, unit
-from snn4.models import Firing, mlp, timing_mlp
+from snn4.models import Delays, Firing, mlp, timing_mlp
 from snn4.recipes.comparison import Experiment, RunConfig, Timed, make_task
 from snn4.recipes.options import TrainingOptions
 from snn4.timing import DeadNeurons, FiringLayer, Latency, WeightBumping
@@ -55,6 +55,8 @@ class TimingOptions:
     """Below this slope at the threshold, in thresholds per time constant, gradients are clipped."""
     method: Literal["analytic", "eventprop", "two_stage"] = "analytic"
     """How the exact gradient is computed; all three give the same."""
+    delays: Delays | None = None
+    """Transmission delays that are learned: one an input (axonal), one a neuron (dendritic), one a connection (synaptic)."""
 
     def firing(self) -> Firing:
         """As the models take it.
@@ -74,6 +76,7 @@ class TimingOptions:
             init_mean=self.init_mean,
             init_std=self.init_std,
             readout_std=self.readout_std,
+            delays=self.delays,
         )
 
     def latency(self, *, flatten: bool = True) -> Latency:
