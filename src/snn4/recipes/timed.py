@@ -56,7 +56,7 @@ class TimingOptions:
     method: Literal["analytic", "eventprop", "two_stage"] = "analytic"
     """How the exact gradient is computed; all three give the same."""
     delays: Delays | None = None
-    """Transmission delays that are learned: one an input (axonal), one a neuron (dendritic), one a connection (synaptic)."""
+    """Transmission delays to learn: one an input (axonal), one a neuron (dendritic) or one a connection (synaptic)."""
 
     def firing(self) -> Firing:
         """As the models take it.
