@@ -40,7 +40,7 @@ class Config:
         default_factory=lambda: TimingOptions(max_spikes=1, tau_v=None, tau_i=None)
     )
     train: TrainingOptions = dataclasses.field(
-        default_factory=lambda: TrainingOptions(learning_rate=5e-3, weight_decay=0.0, shift=1, ema=0.999)
+        default_factory=lambda: TrainingOptions(learning_rate=2.5e-3, weight_decay=0.0, shift=1, ema=0.999)
     )
 
     @classmethod

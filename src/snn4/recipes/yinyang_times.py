@@ -39,7 +39,7 @@ class Config:
     """Of the ANN and its quantised twin; all else is as for the SNN."""
     timing: TimingOptions = dataclasses.field(
         default_factory=lambda: TimingOptions(
-            tau_v=4.0, tau_i=2.0, t_in=0.6, max_spikes=4, init_mean=0.0, init_std=8.0, min_slope=0.1
+            tau_v=None, tau_i=None, t_in=0.6, max_spikes=4, init_mean=0.0, init_std=8.0, min_slope=0.1
         )
     )
     train: TrainingOptions = dataclasses.field(
