@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from snn4 import nn
 from snn4.core.errors import GraphError, OptionError
 from snn4.kernels import saved_as
 from snn4.kernels.spikes import bits, events, pack, pool, pool_spikes, unpack
-from snn4.kernels.spikes.events import linear_of_events
+from snn4.kernels.spikes.events import linear_by_events, linear_of_events
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -405,6 +406,106 @@ def test_events_run_where_they_were_asked_for_and_pay():
         with torch.autocast("cpu", torch.bfloat16):
             assert linear_of_events(x, asked.weight, asked.bias) is None
     assert not nn.use_events(torch.nn.Sequential(asked), False)[0].events
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.7, 1.0])
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 1), (64, 16), (100, 70), (515, 193), (784, 10)])
+def test_events_train(inputs, outputs, share):
+    draw = torch.Generator().manual_seed(3)
+
+    def whole(*shape):
+        return torch.randint(-50, 50, shape, generator=draw).float().requires_grad_()
+
+    # small integers: every sum is exact in any order
+    x, weight, bias = spikes(3, 200, inputs, share=share).requires_grad_(), whole(outputs, inputs), whole(outputs)
+    for given in ((x, weight, bias), (x, weight, None), (x.detach(), weight, bias)):
+        leaves = [t for t in given if t is not None and t.requires_grad]
+        ys, expected = linear_by_events(*given), F.linear(*given)
+        assert ys is not None
+        assert torch.equal(ys, expected)
+        grad = whole(*ys.shape).detach()
+        for mine, right in zip(
+            torch.autograd.grad(ys, leaves, grad), torch.autograd.grad(expected, leaves, grad), strict=True
+        ):
+            assert torch.equal(mine, right)
+            assert mine.is_contiguous()
+
+
+def test_the_order_of_a_sum_over_events_depends_on_nothing_else():
+    draw = torch.Generator().manual_seed(0)
+    weight = torch.randn(70, 300, generator=draw).requires_grad_()
+    few, grad = spikes(2, 300, 300, share=0.05), torch.randn(2, 300, 70, generator=draw)
+    many = few.clone()
+    many[1] = 1.0
+    threads = torch.get_num_threads()
+    try:
+        seen = []
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            for x in (few, many):
+                ys = linear_by_events(x, weight, None)
+                (gradient,) = torch.autograd.grad(ys, weight, grad * torch.tensor([1.0, 0.0]).view(2, 1, 1))
+                seen.append((ys[0].detach(), gradient))
+    finally:
+        torch.set_num_threads(threads)
+    # neither on what else is in the input, nor on who adds
+    for ys, gradient in seen[1:]:
+        assert torch.equal(ys, seen[0][0])
+        assert torch.equal(gradient, seen[0][1])
+    # one by one, in the order of the inputs
+    by_hand = torch.zeros(300, 70)
+    for k in range(300):
+        by_hand = torch.where(few[0, :, k : k + 1] == 1, by_hand + weight[:, k], by_hand)
+    assert torch.equal(seen[0][0], by_hand)
+
+
+def test_a_layer_of_events_trains_with_bits():
+    layer, plain = nn.Linear(64, 32, events="always"), nn.Linear(64, 32)
+    plain.load_state_dict(layer.state_dict())
+    x, grad = spikes(4, 80, 64, share=0.9), torch.randn(4, 80, 32, generator=torch.Generator().manual_seed(0))
+    alive = weakref.ref(given := x.clone())
+    ys = layer(given)
+    del given
+    assert alive() is None, "only its bits are kept"
+    for one in (layer, plain):
+        one(x).backward(grad)
+    torch.testing.assert_close(layer.weight.grad, plain.weight.grad, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(layer.bias.grad, plain.bias.grad)
+    with torch.no_grad():
+        # what training gave, inference gives, and so does every other number of rows
+        assert torch.equal(layer(x), ys)
+        assert torch.equal(layer(x[:1]), ys[:1])
+    ys = layer(x)
+    with torch.no_grad():
+        layer.weight.add_(1.0)
+    with pytest.raises(GraphError, match="changed in place"):
+        ys.backward(grad)
+    for other in (x * 0.5, x[:, ::2]):
+        assert linear_by_events(other, layer.weight, layer.bias) is None
+        torch.testing.assert_close(layer(other), F.linear(other, layer.weight, layer.bias))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16
+
+
+def test_events_have_second_derivatives():
+    x = spikes(3, 4, 6).requires_grad_()
+    weight, bias = torch.randn(5, 6, generator=torch.Generator().manual_seed(0)), torch.zeros(5)
+    found = []
+    for run in (linear_by_events, F.linear):
+        leaves = (x, weight.clone().requires_grad_(), bias.clone().requires_grad_())
+        first = torch.autograd.grad(run(*leaves).pow(3).sum(), leaves, create_graph=True)
+        found.append(torch.autograd.grad(sum(g.pow(2).sum() for g in first), leaves))
+    for mine, right in zip(*found, strict=True):
+        torch.testing.assert_close(mine, right, rtol=1e-3, atol=1e-3)
+
+
+def test_use_events_tells_what_it_knows():
+    net = torch.nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(4, 3))
+    nn.use_events(net, "always")
+    assert [layer.events for layer in net] == [True, "always"]
+    for make in (lambda: nn.use_events(net, "alway"), lambda: nn.Linear(2, 3, events=1)):
+        with pytest.raises(OptionError, match="'always'"):
+            make()
 
 
 @pytest.mark.parametrize(

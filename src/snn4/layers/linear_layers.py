@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.checks import check_sequence
-from snn4.core.errors import OptionError
-from snn4.kernels.spikes.events import conv2d_of_events, linear_of_events
+from snn4.core.errors import OptionError, suggest
+from snn4.kernels.spikes.events import conv2d_of_events, linear_by_events, linear_of_events
 from snn4.layers.convolution import Convolution
 from snn4.layers.folded import Folded, fold, unfold
 from snn4.layers.memory import Keeps, Memory
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 Net = TypeVar("Net", bound=torch.nn.Module)
+Events: TypeAlias = bool | Literal["always"]
 
 
 class Linear(Keeps, Synapse, torch.nn.Linear):
@@ -42,9 +43,14 @@ class Linear(Keeps, Synapse, torch.nn.Linear):
         dtype: as in torch.
         memory: `"bits"` keeps an input of spikes as bits for backward(), 32 times smaller, with the same gradient;
             `"dense"` as it is; `None` as `snn4.kernels.saved_as` around the call says.
-        events: without gradients, whether an input that is made of few enough spikes is multiplied by adding the
-            weights of those that fired. It is faster below a share of spikes of some 20 %, which each call measures in
-            its own input, and equal up to the order in which float32 numbers are added.
+        events: whether an input of spikes is multiplied by adding the weights of those that fired. `True` is for
+            inference: without gradients, and where the input is made of few enough spikes, some 20 %, which each call
+            measures. `"always"` is for training too: with gradients, and whatever the share, so that the order in
+            which numbers are added never depends on it; the input is kept as bits. Either is equal to the dense product
+            up to that order.
+
+    Raises:
+        OptionError: another `events`.
     """
 
     def __init__(
@@ -56,11 +62,12 @@ class Linear(Keeps, Synapse, torch.nn.Linear):
         dtype: Any = None,
         *,
         memory: Memory | None = None,
-        events: bool = False,
+        events: Events = False,
     ) -> None:
         super().__init__(in_features, out_features, bias, device, dtype)
         self.keep(memory)
-        self.events = events
+        check_events("Linear", events)
+        self.events: Events = events
 
     def forward(self, input: Float[Tensor, "T B *other in"]) -> Float[Tensor, "T B *other out"]:  # noqa: A002  (torch's name)
         """The layer at every step."""
@@ -68,7 +75,8 @@ class Linear(Keeps, Synapse, torch.nn.Linear):
         if self.rule is not None:
             return self.rule.through(self, input)
         if self.events:
-            ys = linear_of_events(input, self.weight, self.bias)
+            added = linear_by_events if self.events == "always" else linear_of_events
+            ys = added(input, self.weight, self.bias)
             if ys is not None:
                 return ys
         with self.saving():
@@ -138,24 +146,37 @@ class PReLU(Folded, torch.nn.PReLU):
     """torch.nn.PReLU at every step; its slopes belong to the channels, axis 2. Shape: (T, B, C, *), kept."""
 
 
-def use_events(net: Net, on: bool = True) -> Net:
+def check_events(owner: str, events: object) -> None:
+    """Refuse an unknown way to add up events."""
+    if not isinstance(events, bool) and events != "always":
+        advice = suggest(str(events), ["always"])
+        raise OptionError(f"{owner} got events={events!r}", "True, False or 'always'", advice)
+
+
+def use_events(net: Net, on: Events = True) -> Net:
     """Let every `Linear` and `Conv2d` multiply by adding weights, where its input is sparse enough; returns the net.
 
     Args:
         net: a network.
-        on: `False` for dense products throughout.
+        on: `"always"` for the linear layers in training too, as `Linear` tells, where convolutions take it as `True`;
+            `False` for dense products throughout.
 
     Raises:
-        OptionError: the network has neither of snn4.nn.
+        OptionError: the network has neither of snn4.nn, or another `on`.
 
     Example:
         >>> net = use_events(torch.nn.Sequential(Linear(20, 30)))
         >>> net[0].events
         True
     """
+    check_events("use_events", on)
     layers = [module for module in net.modules() if isinstance(module, (Linear, Conv2d))]
     if not layers:
         raise OptionError(f"{type(net).__name__} has no Linear or Conv2d of snn4.nn", "a network with at least one")
     for layer in layers:
-        layer.events = on
+        if isinstance(layer, Linear):
+            layer.events = on
+        else:
+            # a convolution knows sums over events without gradients alone
+            layer.events = bool(on)
     return net
