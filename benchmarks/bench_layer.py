@@ -1,6 +1,7 @@
 """One layer of neurons, forward and backward: how near to the speed of memory, and how far from a loop over steps.
 
-    python benchmarks/bench_layer.py                     # three shapes, all peers that are installed
+    python benchmarks/bench_layer.py                     # seven shapes, all peers that are installed
+    python benchmarks/bench_layer.py --shapes large      # those of 16.8 million elements, beyond the caches
     python benchmarks/bench_layer.py --shapes 4x64x64x32x32 --repeats 9 --keep-memory
 
 Correctness comes first: an entry that does not agree with the reference loop is not timed. Entries take turns in one
@@ -8,6 +9,12 @@ process, round by round; medians are reported. The floor is what memory allows f
 rounds: a streaming copy (forward: read x, write s) and a streaming sum of two (backward: read x and the gradient, write
 the gradient of x). Peers run their own LIF with its ordinary options; their dynamics differ a little from ours, so they
 are timed, not compared.
+
+`bytes_MB` are the bytes that a layer of ours cannot do without: x, the spikes, their gradient and that of x, each once;
+what autograd keeps for backward(), x itself once more, everything else (states, learned tensors) twice. States at rest
+are no memory, and what stays in the caches, such as partial sums of a learned tensor's gradient, is not counted.
+`times_bytes_at_lif` is the time divided by that which these bytes take at the bandwidth of our LIF in the same rounds:
+1 is a neuron that costs what its bytes cost, however many states it has.
 """
 
 from __future__ import annotations
@@ -30,9 +37,9 @@ from snn4.neurons import LIF
 from snn4.surrogates import ATan
 from snn4.through_time import Neuron
 
-SHAPES = "4x64x64x32x32,16x16x16384,100x16x4096,500x16x512"
-# as many elements as in the first: beyond the caches at every T
+# all with as many elements as the first: beyond the caches at every T
 LARGE = "4x64x64x32x32,16x64x16384,100x40x4096,500x64x512"
+SHAPES = LARGE + ",16x16x16384,100x16x4096,500x16x512"
 Layer = Callable[[Tensor], Tensor]
 
 STREAM = r"""
@@ -126,6 +133,21 @@ def agree(layer: Layer, reference: Layer, x: Tensor, grad: Tensor) -> str:
     return "" if gap <= 1e-5 * max(1.0, float(gradient.abs().max())) else f"gradients differ by {gap:.2g}"
 
 
+def moved(layer: Layer, x: Tensor) -> int:
+    """The bytes that forward and backward read and write at least, by what is kept in between."""
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        layer(x)
+    again = kept.pop(x.untyped_storage().data_ptr(), 0)
+    return 4 * x.nbytes + again + 2 * sum(kept.values())
+
+
 def measure(entries: dict[str, Layer], x: Tensor, grad: Tensor, repeats: int) -> dict[str, list[tuple[float, float]]]:
     """Seconds of forward and backward, entry by entry, round by round; the first round is thrown away."""
     library = build.library(STREAM, label="streaming limit")
@@ -200,6 +222,7 @@ def main() -> None:
         x = (torch.randn(shape, generator=draw) * 0.5 + 0.15).requires_grad_()
         grad = torch.randn(shape, generator=draw)
         times = measure(entries, x, grad, options.repeats)
+        bytes_ = {name: moved(entries[name], x) for name in checks}
         rows: dict[str, Any] = {}
         base = statistics.median(sum(pair) for pair in times["snn4 LIF"])
         for name, pairs in times.items():
@@ -212,13 +235,17 @@ def main() -> None:
                 "times_ours": round(total / base, 2),
                 "share_of_limit": round(statistics.median(sum(p) for p in times["floor"]) / total, 3),
             }
+            if name in bytes_:
+                rows[name]["bytes_MB"] = round(1e-6 * bytes_[name], 1)
+                rows[name]["times_bytes_at_lif"] = round(total / base * bytes_["snn4 LIF"] / bytes_[name], 2)
         setting = (", memory kept" if kept else "") + (", ours alone" if options.ours_only else "")
         write(options.out, f"{text}{setting}", {"repeats": options.repeats, "keep_memory": kept, "rows": rows})
         sys.stdout.write(f"\n{text}, {x.numel() / 1e6:.1f} million elements\n")
         for name, row in rows.items():
             sys.stdout.write(
                 f"  {name:<42}{row['forward_ms']:>9.2f} +{row['backward_ms']:>9.2f} ={row['total_ms']:>9.2f} ms "
-                f"{row['times_ours']:>7.2f} x ours {100 * row['share_of_limit']:>6.0f} % of the limit\n"
+                f"{row['times_ours']:>7.2f} x ours {100 * row['share_of_limit']:>6.0f} % of the limit"
+                f"{row.get('times_bytes_at_lif', ''):>7}\n"
             )
         sys.stdout.flush()
 
