@@ -86,6 +86,7 @@ from snn4.layers import (
     fuse,
     use_events,
     use_memory,
+    use_product,
 )
 from snn4.neurons import (
     ALIF,
@@ -239,4 +240,5 @@ __all__ = [
     "se_adlif",
     "use_events",
     "use_memory",
+    "use_product",
 ]

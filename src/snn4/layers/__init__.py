@@ -18,6 +18,7 @@ from snn4.layers.linear_layers import (
     Linear,
     PReLU,
     use_events,
+    use_product,
 )
 from snn4.layers.loop import Loop, Recurrent
 from snn4.layers.memory import use_memory
@@ -112,4 +113,5 @@ __all__ = [
     "fuse",
     "use_events",
     "use_memory",
+    "use_product",
 ]

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from snn4.kernels import blocks, torch_facts
+from snn4.kernels.product import linear_by_onednn
 from snn4.kernels.spikes.bits import Packed, pack
 from snn4.kernels.spikes.saving import Kept, keep_dense, restore
 from snn4.kernels.spikes.source import address, library, threads_for
@@ -160,7 +161,8 @@ class _ByEvents(torch.autograd.Function):
         gw = None
         if need_weight:
             gw = _rows(gy).t() @ _rows(xs) if torch.is_grad_enabled() else _weights_gradient(packed, gy)
-        return gy @ weight if need_x else None, gw, _rows(gy).sum(0) if need_bias else None, None
+        gx = linear_by_onednn(gy.contiguous(), weight.t(), None) if need_x else None
+        return gx, gw, _rows(gy).sum(0) if need_bias else None, None
 
 
 def _rows(x: Tensor) -> Tensor:
