@@ -6,6 +6,9 @@ TORCH ?= $(shell sed -n 's/^\(torch==.*\)/\1/p' constraints.txt)
 TORCH_INDEX ?=
 # test processes at once
 JOBS ?= 2
+# how often make bench measures each entry; empty: as often as each script does
+ROUNDS ?=
+REPEATS = $(ROUNDS:%=--repeats %)
 # more for pytest: make test ARGS="tests/core -x"
 ARGS ?=
 
@@ -25,7 +28,7 @@ help:
 	@echo 'make check       style, types, floors, forbidden calls'
 	@echo 'make format      put the code in the form that check asks for'
 	@echo 'make docs        the documentation, in English and Japanese, to docs/_build'
-	@echo 'make bench       the benchmarks, on an otherwise idle machine: some minutes; results in benchmarks/results'
+	@echo 'make bench       the benchmarks, on an otherwise idle machine: half an hour; results in benchmarks/results'
 	@echo 'make wheel       dist/*.whl with compiled kernels for this kind of machine'
 	@echo 'make clean       remove .venv and everything that was built'
 	@echo
@@ -33,6 +36,7 @@ help:
 	@echo 'TORCH=...        the build of torch (now: $(TORCH))'
 	@echo 'TORCH_INDEX=...  the package index for torch alone, for instance the one for CPU builds that pytorch.org names'
 	@echo 'JOBS=...         test processes at once (now: $(JOBS)); ARGS=... more for pytest'
+	@echo 'ROUNDS=...       how often make bench measures each entry, in place of what each script takes'
 	@echo 'Another torch after the first install: make clean first.'
 
 # torch comes first and alone: what is installed next finds its wish for torch fulfilled, and does not fetch another build
@@ -78,13 +82,14 @@ docs: $(VENV)/.extra-cli $(VENV)/.extra-docs
 	@echo 'Open docs/_build/html/index.html'
 
 bench: $(VENV)/.extra-cli
-	$(BIN)/python benchmarks/bench_layer.py
-	$(BIN)/python benchmarks/bench_layer.py --keep-memory
-	$(BIN)/python benchmarks/bench_layer.py --keep-memory --ours-only --shapes large
-	$(BIN)/python benchmarks/bench_linear.py --sizes 512,1024
-	for net in mlp conv resnet; do \
-	  $(BIN)/python benchmarks/bench_steps.py $$net && $(BIN)/python benchmarks/bench_steps.py $$net --autocast; done
-	$(BIN)/python benchmarks/bench_latency.py
+	$(BIN)/python benchmarks/bench_layer.py $(REPEATS)
+	$(BIN)/python benchmarks/bench_layer.py --keep-memory $(REPEATS)
+	$(BIN)/python benchmarks/bench_layer.py --keep-memory --ours-only --shapes large $(REPEATS)
+	$(BIN)/python benchmarks/bench_linear.py --sizes 512,1024 $(ROUNDS:%=--rounds %)
+	set -e; for net in mlp conv resnet; do for type in '' --autocast; do \
+	  $(BIN)/python benchmarks/bench_steps.py $$net $$type $(ROUNDS:%=--rounds %); done; done
+	$(BIN)/python benchmarks/bench_memory.py $(REPEATS)
+	$(BIN)/python benchmarks/bench_latency.py $(REPEATS)
 	$(BIN)/python benchmarks/table.py
 
 wheel: $(VENV)/.extra-cli

@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_layer import conditions, installed
+from common import conditions, installed
 from torch import Tensor
 from torch.nn import functional as F
 
 from snn4 import nn
 from snn4.kernels import keep_memory, pool
-from snn4.kernels.spikes.events import conv2d_of_events, linear_of_events
+from snn4.kernels.spikes.events import conv2d_of_events, linear_by_events, linear_of_events
 from snn4.neurons import LIF
 
 Forward = Callable[[Tensor], Tensor]
@@ -212,7 +212,7 @@ def mlp_part(repeats: int) -> dict[str, Any]:
 
 
 def events_part(repeats: int) -> dict[str, Any]:
-    """Inference: adding weights against a dense product, by the share of ones; both given the very same input."""
+    """Adding weights against a dense product, by the share of ones; both given the very same input."""
     rows: dict[str, Any] = {}
     draw = torch.Generator().manual_seed(0)
     linear = [
@@ -232,10 +232,30 @@ def events_part(repeats: int) -> dict[str, Any]:
                 times = {"dense": [seconds(dense) for _ in range(repeats)], "events": []}
                 times["events"] = [seconds(added) for _ in range(repeats)]
             name = f"{kind} {'x'.join(map(str, shape))} -> {layer.weight.shape[0]}, {share:.0%}"
+            if kind == "linear":
+                rows[f"training, {name}"] = training(layer, x, repeats)
             a, b = (1e3 * statistics.median(times[which]) for which in ("dense", "events"))
             rows[name] = {"dense_ms": round(a, 3), "events_ms": round(b, 3), "times": round(a / b, 2), "gap": gap}
             sys.stdout.write(f"  {name:<44}{a:>9.2f} {b:>9.2f} ms {a / b:>6.2f}x   differ by {gap:.1e}\n")
     return rows
+
+
+def training(layer: Any, x: Tensor, repeats: int) -> dict[str, float]:
+    """Forward and the gradient of the weights, by torch's dense product and by sums over events, in turns."""
+    grad = torch.randn(len(x), len(layer.weight), generator=torch.Generator().manual_seed(0))
+    given = x, layer.weight, layer.bias
+    calls = {
+        "dense": lambda: torch.autograd.grad(F.linear(*given), layer.weight, grad)[0],
+        "events": lambda: torch.autograd.grad(known(linear_by_events(*given)), layer.weight, grad)[0],
+    }
+    dense, added = (call() for call in calls.values())
+    gap = float((dense - added).abs().max() / dense.abs().max())
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            times[name].append(seconds(call))
+    a, b = (1e3 * statistics.median(taken) for taken in times.values())
+    return {"dense_ms": round(a, 3), "events_ms": round(b, 3), "times": round(a / b, 2), "gap": gap}
 
 
 def both(layer: Any, x: Tensor, *, events: bool) -> Callable[[], Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from common import RESULTS
 
-FILES = ("layer", "linear", "steps", "latency")
+FILES = ("layer", "linear", "steps", "memory", "latency")
 
 
 def page() -> str:
@@ -22,7 +22,7 @@ def page() -> str:
             rows: dict[str, dict[str, Any]] = result["rows"]
             columns = list(dict.fromkeys(key for row in rows.values() for key in row))
             about = result["conditions"]
-            rounds = result.get("rounds", result.get("repeats", ""))
+            rounds = result.get("rounds", result.get("repeats", about.get("repeats", "")))
             lines += [f"## {name}: {section}", ""]
             lines.append(
                 f"{about['cpu']}, {about['threads']} threads, torch {about['torch']}, commit {about['commit']}, "
@@ -32,7 +32,23 @@ def page() -> str:
             for entry, row in rows.items():
                 lines.append(f"| {entry} | {' | '.join(str(row.get(key, '')) for key in columns)} |")
             lines.append("")
+        if name == "linear":
+            lines += spyx()
     return "\n".join(lines)
+
+
+def spyx() -> list[str]:
+    """What spyx.sh has measured, in another process and environment."""
+    path = RESULTS / "spyx.json"
+    if not path.exists():
+        return []
+    known: dict[str, Any] = json.loads(path.read_text())
+    lines = [f"## linear: spyx {known['spyx']}", "", f"jax {known['jax']}, medians of {known['rounds']}.", ""]
+    lines += ["| entry | ms | compiled_in_s |", "|---|---|---|"]
+    for entry, row in known.items():
+        if isinstance(row, dict):
+            lines.append(f"| {entry} | {row['ms']} | {row['compiled_in_s']} |")
+    return [*lines, ""]
 
 
 if __name__ == "__main__":
