@@ -36,12 +36,15 @@ class Prebuild(BuildHookInterface):
 
 
 def compile_kernels(folder: Path) -> list[str]:
-    """The kernels of every neuron as it comes, and with a hard reset."""
+    """The kernels of every neuron as it comes, and with a hard reset; those of exact spike times in float32."""
     import shutil
+
+    import torch
 
     from snn4 import neurons
     from snn4.kernels.prebuild import prebuild
     from snn4.through_time import Neuron
+    from snn4.timing import engine_cpp
 
     members: list[Neuron] = []
     for name in neurons.__all__:
@@ -54,4 +57,5 @@ def compile_kernels(folder: Path) -> list[str]:
             if any(p.name == "v_reset" for p in parameters):
                 members.append(kind(v_reset=0.0))
     shutil.rmtree(folder, ignore_errors=True)
-    return prebuild(members, folder, shared=True)
+    engine = {"exact spike times": engine_cpp.source(torch.float32)}
+    return prebuild(members, folder, shared=True, more=engine)

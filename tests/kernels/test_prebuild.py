@@ -102,6 +102,13 @@ def test_a_neuron_that_is_no_kernel_is_left_out(shipped):
     assert prebuild([Sorting()], shipped, LEVELS[:1]) == []
 
 
+def test_other_sources_come_along(shipped):
+    twice = 'extern "C" int twice(int x) { return 2 * x; }'
+    assert len(prebuild([], shipped, LEVELS[:1], more={"twice": twice})) == 1
+    assert build.library(twice, label="twice").twice(21) == 42
+    assert not compiled(shipped)
+
+
 def test_levels_follow_the_cpu(monkeypatch):
     v3 = "flags\t\t: fpu avx avx2 bmi1 bmi2 f16c fma abm movbe"
     monkeypatch.setattr(compiler.platform, "system", lambda: "Linux")

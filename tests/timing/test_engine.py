@@ -40,11 +40,21 @@ def test_what_it_cannot_take_goes_to_the_reference_with_a_reason(t, weight, said
 
 def test_without_a_compiler_the_reference_runs(monkeypatch):
     engine_cpp._compiled.cache_clear()
+    monkeypatch.setattr(engine_cpp, "_here", set())
     monkeypatch.setattr(build, "no_compiler_reason", lambda: "no C++ compiler found")
     chosen = engine.choose(T, W)
     assert chosen.engine is engine.REFERENCE
     assert chosen.refused["c++"] == "no C++ compiler found"
     assert events(torch.tensor([[[0.3], [0.1]]])).source.tolist() == [[1, 0]]
+
+
+def test_what_came_with_the_wheel_needs_no_compiler(monkeypatch):
+    monkeypatch.setattr(engine_cpp, "_here", set())
+    monkeypatch.setattr(build, "no_compiler_reason", lambda: "no C++ compiler found")
+    ahead = engine_cpp.source(torch.float32)
+    monkeypatch.setattr(build, "prebuilt", lambda source: source if source == ahead else None)
+    assert engine.choose(T.float(), W.float()).engine.name == "c++"
+    assert engine.choose(T.double(), W.double()).refused["c++"] == "no C++ compiler found"
 
 
 def test_the_reference_can_be_forced():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -26,7 +26,14 @@ from snn4.through_time import Neuron
 __all__ = ["prebuild"]
 
 
-def prebuild(neurons: Iterable[Neuron], folder: Path, levels: Iterable[str] = (), *, shared: bool = False) -> list[str]:
+def prebuild(
+    neurons: Iterable[Neuron],
+    folder: Path,
+    levels: Iterable[str] = (),
+    *,
+    shared: bool = False,
+    more: Mapping[str, str] | None = None,
+) -> list[str]:
     """Compile the kernels of `neurons` for float32 into `folder`.
 
     Args:
@@ -34,6 +41,7 @@ def prebuild(neurons: Iterable[Neuron], folder: Path, levels: Iterable[str] = ()
         folder: made where it is missing.
         levels: of instructions, as gcc's `-march` names them; none are those that this kind of CPU has.
         shared: whether also what all neurons share: the list of freed blocks, spikes as bits.
+        more: other sources that `snn4.kernels.build.library` is asked for, by label.
 
     Returns:
         The names of the shared objects.
@@ -51,6 +59,7 @@ def prebuild(neurons: Iterable[Neuron], folder: Path, levels: Iterable[str] = ()
     sources: dict[str, tuple[str, tuple[str, ...]]] = {}
     if shared:
         sources |= {blocks.SOURCE: ("memory pool", blocks.FLAGS), SPIKES: ("spikes as bits", ())}
+    sources |= {source: (label, ()) for label, source in (more or {}).items()}
     for neuron in neurons:
         source = _source(neuron)
         if source is not None:

@@ -25,11 +25,13 @@ from snn4.timing.cpp_forward import FORWARD
 from snn4.timing.cpp_segment import SEGMENT
 from snn4.timing.types import Constants, Fired, rates
 
-__all__ = ["adjoint", "answer", "answer_back", "ordered", "refusal", "solve", "sort", "spread"]
+__all__ = ["adjoint", "answer", "answer_back", "ordered", "refusal", "solve", "sort", "source", "spread"]
 
 _SOURCE = PRELUDE + "#include <limits>\n" + SEGMENT + EVENTS + FORWARD + BACKWARD + ANSWER
 _FUNCTIONS = ("count_events", "sort_events", "spread_events", "solve", "adjoint", "answer", "answer_back", "ordered")
 _DTYPES = (torch.float32, torch.float64)
+# the types whose functions are in this process
+_here: set[torch.dtype] = set()
 # below so many pairs of event and neuron a second thread costs more than it brings
 _SERIAL = 1 << 15
 # strips of neurons times groups of samples: what can run at the same time in the adjoint
@@ -50,15 +52,28 @@ def refusal(*tensors: Tensor) -> str | None:
             return f"a tensor lies on {t.device}"
         if t.dtype not in _DTYPES:
             return f"a tensor is {str(t.dtype).removeprefix('torch.')}"
-    return None if _compiled.cache_info().currsize else build.no_compiler_reason()
+    missing = {t.dtype for t in tensors} - _here
+    reason = build.no_compiler_reason() if missing else None
+    if reason is None or all(build.prebuilt(source(dtype)) is not None for dtype in missing):
+        return None
+    return reason
+
+
+def source(dtype: torch.dtype) -> str:
+    """The C++ for one type of numbers; few people need both."""
+    ends = (f'extern "C" int run_{one}(const i64* p) {{ return {one}<{_real(dtype)}>(p); }}\n' for one in _FUNCTIONS)
+    return _SOURCE + "".join(ends)
+
+
+def _real(dtype: torch.dtype) -> str:
+    return "float" if dtype == torch.float32 else "double"
 
 
 @functools.cache
 def _compiled(dtype: torch.dtype) -> ctypes.CDLL:
-    """The functions for one type of numbers; few people need both."""
-    real = "float" if dtype == torch.float32 else "double"
-    ends = (f'extern "C" int run_{one}(const i64* p) {{ return {one}<{real}>(p); }}\n' for one in _FUNCTIONS)
-    return build.library(_SOURCE + "".join(ends), label=f"exact spike times, {real}")
+    library = build.library(source(dtype), label=f"exact spike times, {_real(dtype)}")
+    _here.add(dtype)
+    return library
 
 
 def _call(name: str, dtype: torch.dtype, slots: list[int]) -> None:
