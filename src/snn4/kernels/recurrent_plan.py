@@ -33,7 +33,7 @@ _SEGMENT_BYTES = 128 << 10
 # below so many elements one thread is faster than waking others
 _SERIAL = 8_192
 # below this share of neurons that gave something, the weights' gradient is summed over those alone
-_SPARSE = 0.12
+_SPARSE = 0.2
 # parts of that sum: never more than so many, and so many bytes
 _PARTS, _PART_BYTES = 32, 64 << 20
 _PLANS = 256
