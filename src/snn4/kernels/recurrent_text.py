@@ -69,16 +69,10 @@ template <int C> static inline void gathered(const real* row, const int32_t* pla
 static void gather(const real* row, const int32_t* places, i64 count, const real* m, i64 width, real* out) {
   i64 at = 0;
   for (; at + 8 * LANES <= width; at += 8 * LANES) gathered<8>(row, places, count, m + at, width, out + at);
-  switch ((width - at) / LANES) {
-    case 7: gathered<7>(row, places, count, m + at, width, out + at); break;
-    case 6: gathered<6>(row, places, count, m + at, width, out + at); break;
-    case 5: gathered<5>(row, places, count, m + at, width, out + at); break;
-    case 4: gathered<4>(row, places, count, m + at, width, out + at); break;
-    case 3: gathered<3>(row, places, count, m + at, width, out + at); break;
-    case 2: gathered<2>(row, places, count, m + at, width, out + at); break;
-    case 1: gathered<1>(row, places, count, m + at, width, out + at); break;
-    default: break;
-  }
+  const i64 left = (width - at) / LANES;
+  if (left & 4) { gathered<4>(row, places, count, m + at, width, out + at); at += 4 * LANES; }
+  if (left & 2) { gathered<2>(row, places, count, m + at, width, out + at); at += 2 * LANES; }
+  if (left & 1) gathered<1>(row, places, count, m + at, width, out + at);
 }
 // m[j] += row[j] g, over the places j
 static void scatter(const real* row, const int32_t* places, i64 count, const real* g, i64 width, real* m) {
@@ -105,22 +99,14 @@ template <int C> static inline void columns(const real* a, i64 apart, i64 rows, 
                                             i64 width, real* out) {
   i64 r = 0;
   for (; r + 4 <= rows; r += 4) multiplied<4, C>(a + r * apart, apart, m, j0, j1, width, out + r * width);
-  switch (rows - r) {
-    case 3: multiplied<3, C>(a + r * apart, apart, m, j0, j1, width, out + r * width); break;
-    case 2: multiplied<2, C>(a + r * apart, apart, m, j0, j1, width, out + r * width); break;
-    case 1: multiplied<1, C>(a + r * apart, apart, m, j0, j1, width, out + r * width); break;
-    default: break;
-  }
+  for (; r < rows; r++) multiplied<1, C>(a + r * apart, apart, m, j0, j1, width, out + r * width);
 }
 static void multiply(const real* a, i64 apart, i64 rows, const real* m, i64 j0, i64 j1, i64 width, real* out) {
   i64 at = 0;
   for (; at + 4 * LANES <= width; at += 4 * LANES) columns<4>(a, apart, rows, m + at, j0, j1, width, out + at);
-  switch ((width - at) / LANES) {
-    case 3: columns<3>(a, apart, rows, m + at, j0, j1, width, out + at); break;
-    case 2: columns<2>(a, apart, rows, m + at, j0, j1, width, out + at); break;
-    case 1: columns<1>(a, apart, rows, m + at, j0, j1, width, out + at); break;
-    default: break;
-  }
+  const i64 left = (width - at) / LANES;
+  if (left & 2) { columns<2>(a, apart, rows, m + at, j0, j1, width, out + at); at += 2 * LANES; }
+  if (left & 1) columns<1>(a, apart, rows, m + at, j0, j1, width, out + at);
 }
 """.replace("@SAMPLES@", str(SAMPLES))
 
