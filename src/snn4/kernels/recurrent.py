@@ -20,13 +20,13 @@ from snn4.kernels import torch_facts
 from snn4.kernels.choice import wish
 from snn4.kernels.fused import accepted, unfit
 from snn4.kernels.identity import Identity, identity
-from snn4.kernels.recurrent_plan import Gradients, Plan, Shape, recurrent_plan
+from snn4.kernels.recurrent_plan import Gradients, Plan, Ran, Shape, recurrent_plan
 from snn4.through_time import BPTT, Neuron
 
 if TYPE_CHECKING:
     from snn4.kernels.plan import Keeps
 
-__all__ = ["Feedback", "Part", "recurrent"]
+__all__ = ["Feedback", "Part", "apart", "kept_for", "neuron_refuses", "recurrent", "sorted_tensors", "together"]
 
 NAME = "c++"
 _DTYPES = (torch.float32, torch.float64)
@@ -85,10 +85,10 @@ def recurrent(parts: Sequence[Part], feedback: Feedback, xs: Tensor) -> tuple[Te
     if isinstance(found, str):
         return found
     plan, seen = found
-    tensors = [_sorted(one) for one in seen]
+    tensors = [sorted_tensors(one) for one in seen]
     if xs.stride(2) != 1 or xs.stride(1) != xs.shape[2]:
         xs = xs.contiguous()
-    shape = plan.shape(len(xs), xs.shape[1], skip=feedback.waits)
+    shape = plan.shape(len(xs), xs.shape[1], skip=feedback.waits, weight=feedback.weight)
     inputs = (xs, feedback.weight, feedback.bias, feedback.last)
     states = [field for part in parts for field in part.state]
     own = [t for one in tensors for t in one.values()]
@@ -100,9 +100,9 @@ def recurrent(parts: Sequence[Part], feedback: Feedback, xs: Tensor) -> tuple[Te
         ys, *fields = apply(call, *inputs, *states, *own)
         return ys, _as_states(parts, fields)
     with torch.no_grad():
-        first = _together(plan, parts, states)
+        first = together(plan.fields, *_sizes(parts), states, xs)
         ran = plan.forward(shape, *_detached(inputs), first, [list(one.values()) for one in tensors], None)
-    return ran.ys, _as_states(parts, _apart(parts, ran.last))
+    return ran.ys, _as_states(parts, apart(*_sizes(parts), ran.last))
 
 
 def _detached(inputs: Sequence[Tensor | None]) -> Any:
@@ -114,8 +114,6 @@ def _accepted(parts: Sequence[Part], feedback: Feedback, xs: Tensor) -> tuple[Pl
     """The plan of a call, and who its neurons are; or why there is none."""
     if (asked := wish().implementation) not in ("auto", NAME):
         return f"use({asked!r}) is in force"
-    if torch.compiler.is_compiling():
-        return "inside torch.compile"
     if xs.device.type != "cpu":
         return f"the input lies on {xs.device}"
     if xs.dtype not in _DTYPES:
@@ -134,11 +132,8 @@ def _accepted(parts: Sequence[Part], feedback: Feedback, xs: Tensor) -> tuple[Pl
     seen: list[Identity] = []
     at = 0
     for part in parts:
-        if type(part.neuron).sequence is not Neuron.sequence:
-            return part.neuron.own_sequence or "the neuron has a sequence() of its own"
-        route = part.neuron.route
-        if not isinstance(route, BPTT) or route.truncate is not None:
-            return f"the route {route}"
+        if (reason := neuron_refuses(part.neuron)) is not None:
+            return reason
         who = accepted(part.neuron, xs[..., at : at + part.size], part.state, xs.dtype)
         if isinstance(who, str):
             return who
@@ -146,45 +141,70 @@ def _accepted(parts: Sequence[Part], feedback: Feedback, xs: Tensor) -> tuple[Pl
             return reason
         seen.append(who)
         at += part.size
-    # a product that leaves out what gave 0 does not see a weight of infinity or NaN
-    if not bool(torch.isfinite(weight.detach().sum())):
-        return "feedback weights that are not finite"
     plan = recurrent_plan([(p.neuron, who, p.size) for p, who in zip(parts, seen, strict=True)], xs.dtype)
     return plan if isinstance(plan, str) else (plan, seen)
 
 
-def _sorted(seen: Identity) -> dict[str, Tensor]:
+def neuron_refuses(neuron: Neuron) -> str | None:
+    """Why a neuron, whatever its input, does not run at all steps at once; or None."""
+    if type(neuron).sequence is not Neuron.sequence:
+        return neuron.own_sequence or "the neuron has a sequence() of its own"
+    whole = isinstance(neuron.route, BPTT) and neuron.route.truncate is None
+    return None if whole else f"the route {neuron.route}"
+
+
+def sorted_tensors(seen: Identity) -> dict[str, Tensor]:
     """A neuron's tensors, those that learn first."""
     learned = {name: t for name, t in seen.tensors.items() if t.requires_grad}
     return {**learned, **{name: t for name, t in seen.tensors.items() if name not in learned}}
 
 
-def _together(plan: Plan, parts: Sequence[Part], fields: Sequence[Tensor | None]) -> list[Tensor]:
-    """State fields of all kinds side by side; a kind that has fewer gets zeros, None is zero. Shape (B, N) each."""
-    if len(parts) == 1:
-        return [cast("Tensor", f).detach().contiguous() for f in fields]
-    rows: list[Tensor] = []
-    for k in range(plan.fields):
-        row, at = [], 0
-        for part in parts:
-            count = len(part.state)
-            own = fields[at + k] if k < count else None
-            row.append(part.state[0].new_zeros(len(part.state[0]), part.size) if own is None else own.detach())
+def together(
+    rows: int, fields: Sequence[int], sizes: Sequence[int], values: Sequence[Tensor | None], like: Tensor
+) -> list[Tensor]:
+    """State fields of all kinds side by side, dense; None is zero, and so is what a kind with fewer lacks.
+
+    Args:
+        rows: the most fields that a kind has.
+        fields: how many each kind has.
+        sizes: how many neurons of each.
+        values: those of the first kind, then of the second. Shape (B, size) each.
+        like: gives the dtype. Shape (T, B, N).
+    """
+    if len(sizes) == 1 and all(v is not None for v in values):
+        return [v.detach().contiguous() for v in values if v is not None]
+    whole: list[Tensor] = []
+    for k in range(rows):
+        row: list[Tensor] = []
+        at = 0
+        for count, size in zip(fields, sizes, strict=True):
+            own = values[at + k] if k < count else None
+            row.append(like.new_zeros(like.shape[1], size) if own is None else own.detach())
             at += count
-        rows.append(torch.cat(row, 1))
-    return rows
+        whole.append(torch.cat(row, 1))
+    return whole
 
 
-def _apart(parts: Sequence[Part], rows: Sequence[Tensor]) -> list[Tensor]:
+def apart(fields: Sequence[int], sizes: Sequence[int], rows: Sequence[Tensor]) -> list[Tensor]:
     """The other way round: the fields of the first kind, then of the second."""
-    if len(parts) == 1:
+    if len(sizes) == 1:
         return list(rows)
-    fields: list[Tensor] = []
+    found: list[Tensor] = []
     at = 0
-    for part in parts:
-        fields += [row[:, at : at + part.size].contiguous() for row, _ in zip(rows, part.state, strict=False)]
-        at += part.size
-    return fields
+    for count, size in zip(fields, sizes, strict=True):
+        found += [row[:, at : at + size].contiguous() for row in rows[:count]]
+        at += size
+    return found
+
+
+def kept_for(ran: Ran) -> tuple[Sequence[Tensor], float, Sequence[dict[str, Tensor]]]:
+    """What a backward pass needs of a forward pass, beside outputs."""
+    return ran.kept, ran.share, ran.values
+
+
+def _sizes(parts: Sequence[Part]) -> tuple[list[int], list[int]]:
+    """How many fields each kind has, and how many neurons."""
+    return [len(part.state) for part in parts], [part.size for part in parts]
 
 
 def _as_states(parts: Sequence[Part], fields: Sequence[Tensor]) -> list[Any]:
@@ -204,7 +224,7 @@ class _Recurrent(torch.autograd.Function):
         states, left = rest[:count], iter(rest[count:])
         tensors = [[next(left) for _ in names] for names in call.names]
         last = None if last is None else last.contiguous()
-        first = _together(call.plan, call.parts, states)
+        first = together(call.plan.fields, *_sizes(call.parts), states, xs)
         ran = call.plan.forward(call.shape, xs, weight, bias, last, first, tensors, call.keeps)
         ctx.call, ctx.share, ctx.values, ctx.fields = call, ran.share, ran.values, len(first)
         ctx.set_materialize_grads(False)
@@ -212,7 +232,7 @@ class _Recurrent(torch.autograd.Function):
         inputs = (None if call.keeps == "save" else xs, weight, bias, last)
         ctx.save_for_backward(*inputs, ran.ys, *first, *ran.kept, *rest)
         ctx.rest = len(rest)
-        return (ran.ys, *_apart(call.parts, ran.last))
+        return (ran.ys, *apart(*_sizes(call.parts), ran.last))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
@@ -240,13 +260,14 @@ class _Recurrent(torch.autograd.Function):
             saved[5 : 5 + ctx.fields],
             (kept, ctx.share, ctx.values),
             grad_ys.contiguous(),
-            () if none else _together(call.plan, call.parts, grads[1:]) if len(call.parts) > 1 else grads[1:],
+            () if none else together(call.plan.fields, *_sizes(call.parts), grads[1:], ys),
             call.keeps,
             need_weight=need_weight,
             need_bias=need_bias,
         )
         tensors = [g for own in found.tensors for g in own]
-        return (None, found.x, found.weight, found.bias, found.start, *_apart(call.parts, found.first), *tensors)
+        first = apart(*_sizes(call.parts), found.first)
+        return (None, found.x, found.weight, found.bias, found.start, *first, *tensors)
 
 
 def _differentiable(

@@ -26,7 +26,7 @@ from snn4.kernels.recurrent_text import DRIVER, PRODUCT
 
 __all__ = ["most", "print_recurrent", "slots"]
 
-_SIZES = ("T", "B", "N", "NP", "S", "K", "G", "XS", "skip", "keep", "threads")
+_SIZES = ("T", "B", "N", "NP", "S", "K", "G", "XS", "skip", "dense", "keep", "threads")
 _ARRAYS = ("x", "y", "start", "rows", "bias", "gy", "gx", "back", "gstart", "kept", "parts")
 _OTHERS = ("numbers", "sums", "counts")
 _FIELDS = ("first", "last", "mark", "glast", "gfirst")

@@ -8,25 +8,24 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from snn4.core.errors import MissingLibraryError
 from snn4.kernels import blocks, build, torch_facts
-from snn4.kernels.plan import needed_calls, run_calls
+from snn4.kernels.plan import run_calls
 from snn4.kernels.recurrent_cpp import most, print_recurrent, slots
+from snn4.kernels.recurrent_kind import Array, Kind, kind_of
 from snn4.kernels.recurrent_text import SAMPLES
-from snn4.kernels.split import Traced, host_name
-from snn4.kernels.trace import traced_step
+from snn4.kernels.split import host_name
 
 if TYPE_CHECKING:
     from snn4.kernels.identity import Identity
     from snn4.through_time import Neuron
 
-__all__ = ["Gradients", "Kind", "Plan", "Ran", "Shape", "recurrent_plan"]
+__all__ = ["Gradients", "Plan", "Ran", "Shape", "recurrent_plan"]
 
 # what is made again of a segment of a tile should fit into the second cache
 _SEGMENT_BYTES = 128 << 10
@@ -38,60 +37,6 @@ _SPARSE = 0.2
 _PARTS, _PART_BYTES = 32, 64 << 20
 _PLANS = 256
 
-Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
-
-
-class Kind:
-    """Neurons of one kind in a recurrent layer.
-
-    Args:
-        traced: their step.
-        label: their name.
-        size: how many.
-    """
-
-    def __init__(self, traced: Traced, label: str, size: int) -> None:
-        self.traced, self.graph, self.label, self.size = traced, traced.graph, label, size
-        graph = traced.graph
-        forward = {a for op in graph.needed((graph.y, *graph.new_states, *graph.saved())) for a in op.args}
-        forward |= {graph.y, *graph.new_states, *graph.saved()}
-        named = zip(graph.parameters, traced.inputs, strict=True)
-        self.early = needed_calls(traced.calls, [i for p, i in named if p.name in forward])
-        done = {call.out for call in self.early}
-        self.late = [call for call in traced.calls if call.out not in done]
-
-    def rows(self, values: dict[str, Tensor], width: int, dtype: torch.dtype) -> list[Tensor | None]:
-        """The parameters as a kernel reads them; None for those whose value is not made yet."""
-        rows: list[Tensor | None] = []
-        for p, source in zip(self.graph.parameters, self.traced.inputs, strict=True):
-            value = values.get(source)
-            if value is None:
-                rows.append(None)
-                continue
-            value = value.detach().to(dtype)
-            if not p.per_neuron:
-                rows.append(value.contiguous())
-                continue
-            row = torch.empty(width, dtype=dtype, device="cpu")
-            row[: self.size] = value.reshape(-1)
-            # as the last neuron: whatever the step does with it, it does there
-            row[self.size :] = row[self.size - 1]
-            rows.append(row)
-        return rows
-
-    def gradients(self, values: dict[str, Tensor], sums: Array, dtype: torch.dtype) -> list[Tensor | None]:
-        """The gradients of the neuron's tensors, from sums over time. Shape of sums: (roots, B, size)."""
-        if not self.traced.roots:
-            return [None] * len(self.traced.gradients)
-        for about, root, part in zip(self.traced.roots, self.graph.roots, sums, strict=False):
-            # numpy adds in one order, with any number of threads
-            total: Any = part.sum(0)
-            if not root.per_neuron:
-                total = total.sum()
-            values[about.name] = torch.as_tensor(total).to(dtype).reshape(about.shape)
-        run_calls(self.traced.tail, values)
-        return [None if name is None else values[name] for name in self.traced.gradients]
-
 
 class Shape(NamedTuple):
     """What a call of a layer is made of, beside its tensors.
@@ -102,6 +47,7 @@ class Shape(NamedTuple):
         samples: of a tile.
         segment: steps between two states that are kept.
         skip: whether the bias is left out at the first step.
+        dense: whether products go through all terms: where a weight is not finite, 0 times it is not 0.
     """
 
     steps: int
@@ -109,6 +55,7 @@ class Shape(NamedTuple):
     samples: int
     segment: int
     skip: bool
+    dense: bool
 
 
 class Ran(NamedTuple):
@@ -183,11 +130,12 @@ class Plan:
             [torch.arange(at, at + kind.size, device="cpu") for at, kind in zip(starts, self.kinds, strict=True)]
         )
 
-    def shape(self, steps: int, batch: int, *, skip: bool) -> Shape:
+    def shape(self, steps: int, batch: int, *, skip: bool, weight: Tensor) -> Shape:
         """How a call is cut into tiles and segments; the same for any number of threads."""
+        dense = not math.isfinite(float(weight.detach().sum()))
         samples = min(SAMPLES, -(-batch // SAMPLES))
         step = samples * max(1, self.cut) * sum(self.widths) * self.dtype.itemsize
-        return Shape(steps, batch, samples, max(8, min(64, _SEGMENT_BYTES // step)), skip)
+        return Shape(steps, batch, samples, max(8, min(64, _SEGMENT_BYTES // step)), skip, dense)
 
     def _padded(self, value: Tensor) -> Tensor:
         """The last axis in our order. Shape (*, N) -> (*, width)."""
@@ -207,6 +155,7 @@ class Plan:
             "S": shape.samples,
             "K": shape.segment,
             "skip": shape.skip,
+            "dense": shape.dense,
             "threads": torch_facts.threads() if shape.steps * shape.batch * self.size >= _SERIAL else 1,
             "numbers": ctypes.addressof(self.numbers),
             **{f"n{m}": kind.size for m, kind in enumerate(self.kinds)},
@@ -314,7 +263,7 @@ class Plan:
         back[self.places[:, None], self.places] = weight.detach()
         tiles = -(-batch // shape.samples)
         part = self.size * width * self.dtype.itemsize
-        sparse = need_weight and share < _SPARSE and part <= _PART_BYTES
+        sparse = need_weight and not shape.dense and share < _SPARSE and part <= _PART_BYTES
         groups = min(tiles, _PARTS, max(1, _PART_BYTES // part)) if sparse else tiles
         parts = back.new_zeros(groups, self.size, width) if sparse else None
         grad_x = self._empty(*ys.shape)
@@ -363,18 +312,7 @@ def _outer(grad_x: Tensor, ys: Tensor, start: Tensor | None) -> Tensor:
 
 
 _lock = threading.RLock()
-_traces: OrderedDict[Any, Traced | str] = OrderedDict()
 _plans: OrderedDict[Any, Plan | str] = OrderedDict()
-
-
-def _traced(neuron: Neuron, seen: Identity, size: int, dtype: torch.dtype) -> Traced | str:
-    key = (seen.key, size, dtype)
-    found = _traces.get(key)
-    if found is None:
-        found = _traces[key] = traced_step(neuron, seen, (size,), dtype)
-        while len(_traces) > _PLANS:
-            _traces.popitem(last=False)
-    return found
 
 
 def recurrent_plan(kinds: Sequence[tuple[Neuron, Identity, int]], dtype: torch.dtype) -> Plan | str:
@@ -402,8 +340,8 @@ def recurrent_plan(kinds: Sequence[tuple[Neuron, Identity, int]], dtype: torch.d
 def _made(kinds: Sequence[tuple[Neuron, Identity, int]], dtype: torch.dtype) -> Plan | str:
     found: list[Kind] = []
     for neuron, seen, size in kinds:
-        traced = _traced(neuron, seen, size, dtype)
-        if isinstance(traced, str):
-            return traced
-        found.append(Kind(traced, type(neuron).__name__, size))
+        kind = kind_of(neuron, seen, size, dtype)
+        if isinstance(kind, str):
+            return kind
+        found.append(kind)
     return Plan(found, dtype)

@@ -140,7 +140,7 @@ static i64 currents(const Env& e, i64 t, i64 b0, i64 S, real* cur, int32_t* plac
     if (e.bias && (t || !e.skip)) std::memcpy(cur + s * e.NP, e.bias, sizeof(real) * (size_t)e.NP);
     else std::memset(cur + s * e.NP, 0, sizeof(real) * (size_t)e.NP);
   }
-  if (2 * all > S * e.N) multiply(prev, e.N, S, e.rows, 0, e.N, e.NP, cur);
+  if (prev && (e.dense || 2 * all > S * e.N)) multiply(prev, e.N, S, e.rows, 0, e.N, e.NP, cur);
   else for (i64 s = 0; s < S; s++)
     if (count[s]) gather(prev + s * e.N, places + s * e.N, count[s], e.rows, e.NP, cur + s * e.NP);
   for (i64 s = 0; s < S; s++) for (i64 m = 0; m < KINDS; m++) {

@@ -11,7 +11,7 @@ from torch import Tensor
 from snn4.core.checks import check_sequence
 from snn4.core.errors import ShapeError, StateError
 from snn4.core.states import state
-from snn4.layers.recurrence import at_once, told
+from snn4.layers.recurrence import at_once, compiled, told
 from snn4.through_time import Stateful
 from snn4.through_time.run import stateful_paths
 from snn4.through_time.session import Session, at_rest, current, opened, ran
@@ -74,8 +74,16 @@ class Loop(Stateful):
         last = self._first_feedback(xs[:1])
         if outer is not None and (carried := outer.incoming_of(key)) is not None:
             last = self._carried(key, carried, xs)
-        if self.feedback is None or torch.compiler.is_compiling():
+        if self.feedback is None:
             return self._stepped(xs, last, outer, key, paths)
+        if torch.compiler.is_compiling():
+            plain = self.combine is torch.add and not isinstance(last, tuple)
+            ys = compiled(self.body, self.feedback, xs, last, self.route, outer) if plain else None
+            if ys is None:
+                return self._stepped(xs, last, outer, key, paths)
+            if outer is not None:
+                outer.outgoing[key] = Loop.State(ys[-1])
+            return ys
         done = self._at_once(xs, last, outer)
         with told(self.body, self, done if isinstance(done, str) else None):
             if isinstance(done, str):
