@@ -101,13 +101,11 @@ def recurrent(parts: Sequence[Part], feedback: Feedback, xs: Tensor) -> tuple[Te
         return ys, _as_states(parts, fields)
     with torch.no_grad():
         first = together(plan.fields, *_sizes(parts), states, xs)
-        ran = plan.forward(shape, *_detached(inputs), first, [list(one.values()) for one in tensors], None)
+        values = [list(one.values()) for one in tensors]
+        weight, bias, last = (t if t is None else t.detach().contiguous() for t in inputs[1:])
+        assert weight is not None
+        ran = plan.forward(shape, xs.detach(), weight, bias, last, first, values, None)
     return ran.ys, _as_states(parts, apart(*_sizes(parts), ran.last))
-
-
-def _detached(inputs: Sequence[Tensor | None]) -> Any:
-    xs, weight, bias, last = (t if t is None else t.detach() for t in inputs)
-    return xs, weight, bias, last if last is None else last.contiguous()
 
 
 def _accepted(parts: Sequence[Part], feedback: Feedback, xs: Tensor) -> tuple[Plan, list[Identity]] | str:

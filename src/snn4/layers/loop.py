@@ -77,19 +77,20 @@ class Loop(Stateful):
         if self.feedback is None:
             return self._stepped(xs, last, outer, key, paths)
         if torch.compiler.is_compiling():
-            plain = self.combine is torch.add and not isinstance(last, tuple)
-            ys = compiled(self.body, self.feedback, xs, last, self.route, outer) if plain else None
+            ys = None
+            if self.combine is torch.add and not isinstance(last, tuple):
+                ys = compiled(self.body, self.feedback, xs, last, self.route, outer)
             if ys is None:
                 return self._stepped(xs, last, outer, key, paths)
             if outer is not None:
-                outer.outgoing[key] = Loop.State(ys[-1])
+                outer.outgoing[key] = Loop.State(ys[-1].clone())
             return ys
         done = self._at_once(xs, last, outer)
         with told(self.body, self, done if isinstance(done, str) else None):
             if isinstance(done, str):
                 return self._stepped(xs, last, outer, key, paths)
         if outer is not None:
-            outer.outgoing[key] = Loop.State(done[-1])
+            outer.outgoing[key] = Loop.State(done[-1].clone())
         return done
 
     def _at_once(self, xs: Tensor, last: Any, outer: Session | None) -> Tensor | str:
