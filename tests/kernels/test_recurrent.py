@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from tests.kernels.twins import relative
@@ -355,3 +357,32 @@ def test_steps_that_do_not_lie_one_behind_the_other():
     assert torch.equal(net(xs), net(xs.contiguous()))
     wide = draw(5, 3, 8)[..., :6]
     assert torch.equal(net(wide), net(wide.contiguous()))
+
+
+def test_inside_torch_compile_it_is_one_operation():
+    """Several kinds, learned tensors, and a state that is carried; forward and backward."""
+    torch.compiler.reset()
+    layers = [nn.Linear(4, 32), lsnn(4, 3, regular_neurons=19, adaptive_neurons=13).neurons]
+    net = torch.nn.Sequential(*layers, layer(ALIF(Learned(20.0, (32,)), 40.0), 32)).double()
+    xs, codes = draw(9, 3, 4), []
+
+    def look(graph, _inputs):
+        codes.append(graph.code)
+        return graph.forward
+
+    def results(function):
+        leaf = xs.clone().requires_grad_()
+        ys, state = run(function, leaf[:4])
+        ys, state = run(function, leaf, state)
+        loss = ys.square().sum() + sum(field.square().sum() for entry in state.values() for field in entry)
+        return ys.detach(), *torch.autograd.grad(loss, [leaf, *net.parameters()])
+
+    with warnings.catch_warnings():
+        # what torch's tracer warns of while it looks around
+        warnings.simplefilter("ignore")
+        got = results(torch.compile(net, fullgraph=True, backend=look, dynamic=False))
+    for one, other in zip(got, results(net), strict=True):
+        assert relative(one, other) < 1e-12
+    assert all(code.count("ops.snn4.recurrent(") == 2 for code in codes)
+    assert codes
+    torch.compiler.reset()
