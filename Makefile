@@ -84,6 +84,7 @@ bench: $(VENV)/.extra-cli
 	$(BIN)/python benchmarks/bench_linear.py --sizes 512,1024
 	for net in mlp conv resnet; do \
 	  $(BIN)/python benchmarks/bench_steps.py $$net && $(BIN)/python benchmarks/bench_steps.py $$net --autocast; done
+	$(BIN)/python benchmarks/bench_recurrent.py
 	$(BIN)/python benchmarks/bench_latency.py
 	$(BIN)/python benchmarks/table.py
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from common import RESULTS
 
-FILES = ("layer", "linear", "steps", "latency")
+FILES = ("layer", "linear", "steps", "recurrent", "latency")
 
 
 def page() -> str:

@@ -95,7 +95,9 @@ def recurrent(parts: Sequence[Part], feedback: Feedback, xs: Tensor) -> tuple[Te
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (*inputs, *states, *own)):
         keeps: Keeps = "save" if wish().backward == "save" else "checkpoint"
         names = tuple(tuple(one) for one in tensors)
-        call = _Call(tuple(parts), tuple(one.key for one in seen), names, plan, shape, keeps)
+        # without the states, whose graphs must not live as long as this call's
+        bare = tuple(Part(p.neuron, p.size, type(p.state)(*(None for _ in p.state))) for p in parts)
+        call = _Call(bare, tuple(one.key for one in seen), names, plan, shape, keeps)
         apply = cast("Callable[..., tuple[Tensor, ...]]", _Recurrent.apply)
         ys, *fields = apply(call, *inputs, *states, *own)
         return ys, _as_states(parts, fields)
