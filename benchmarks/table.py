@@ -7,7 +7,7 @@ from typing import Any
 
 from common import RESULTS
 
-FILES = ("layer", "linear", "steps", "memory", "latency")
+FILES = ("layer", "linear", "steps", "recurrent", "memory", "latency")
 
 
 def page() -> str:

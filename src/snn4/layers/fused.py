@@ -17,11 +17,11 @@ from torch import Tensor
 from snn4.kernels.spikes import saved_as
 from snn4.kernels.spikes.again import recomputed
 from snn4.kernels.spikes.normed import Norm, normed
+from snn4.layers.hooks import hooked, lookers
 from snn4.layers.linear_layers import Conv1d, Conv2d, Conv3d, Linear
 from snn4.layers.norms import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from snn4.layers.pooling import AvgPool2d, MaxPool2d
 from snn4.through_time import BPTT, Neuron
-from snn4.through_time.explain import Looking
 from snn4.through_time.synapse import Synapse
 
 __all__ = ["Fused", "fuse"]
@@ -32,7 +32,6 @@ _NORMS = (BatchNorm1d, BatchNorm2d, BatchNorm3d)
 _POOLS = (MaxPool2d, AvgPool2d)
 _LAYERS = (Linear, Conv1d, Conv2d, Conv3d)
 _DTYPES = (torch.float32, torch.float64)
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class Fused(torch.nn.Sequential):
@@ -76,7 +75,7 @@ class Fused(torch.nn.Sequential):
         layers, place = list(self), 0
         while place < len(layers):
             layer, following = layers[place], layers[place + 1] if place + 1 < len(layers) else None
-            if _hooked(layer):
+            if hooked(layer):
                 x = layer(x)
             elif isinstance(layer, _POOLS):
                 ys = layer.of_spikes(x)
@@ -100,21 +99,13 @@ def _joins(neuron: Neuron) -> bool:
     """Whether a neuron may run without being called by itself."""
     whole = isinstance(neuron.route, BPTT) and neuron.route.truncate is None
     own = type(neuron).sequence is not Neuron.sequence or type(neuron).forward is not Neuron.forward
-    return whole and not own and not _hooked(neuron)
-
-
-def _hooked(module: torch.nn.Module) -> bool:
-    """Whether somebody waits for this module to be called. `snn4.explain`, which only looks, is told in another way."""
-    hooks = (hook for name in _HOOKS for hook in cast("dict[int, Any]", vars(module)[name]).values())
-    return any(not isinstance(hook, Looking) for hook in hooks)
+    return whole and not own and not hooked(neuron)
 
 
 def _tell(neuron: Neuron, xs: Tensor, layer: torch.nn.Module, reason: str | None) -> None:
     """Tell `snn4.explain`, where it looks."""
-    hooks = cast("dict[int, Any]", vars(neuron)["_forward_pre_hooks"])
-    for hook in hooks.values():
-        if isinstance(hook, Looking):
-            hook.beside(neuron, xs, type(layer).__name__, reason)
+    for looking in lookers(neuron):
+        looking.beside(neuron, xs, type(layer).__name__, reason)
 
 
 def _normed(layer: BatchNorm2d, neuron: Neuron, zs: Tensor) -> Tensor:
@@ -171,7 +162,7 @@ def fuse(net: Net, *, recompute: bool = False) -> Net:
     for name, child in members.items():
         members[name] = fuse(child, recompute=recompute)
         setattr(net, name, members[name])
-    if type(net) is not torch.nn.Sequential or _hooked(net):
+    if type(net) is not torch.nn.Sequential or hooked(net):
         return net
     new = Fused(OrderedDict(members), recompute=recompute)
     # not train(), which would set the members as well

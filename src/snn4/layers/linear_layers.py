@@ -93,6 +93,10 @@ class Linear(Keeps, Synapse, torch.nn.Linear):
                 return linear_by_onednn(input, self.weight, self.bias)
             return super().forward(input)
 
+    def matrix(self) -> tuple[Tensor, Tensor | None]:
+        """W (out, in) and b (out), as `forward` applies them. A subclass whose `forward` has others overrides both."""
+        return self.weight, self.bias
+
     def apply_weight(self, xs: Tensor, trace: Tensor | None, *, weight: Tensor, bias: Tensor | None) -> Tensor:
         """x W^T + b, with the weight's gradient from the trace. Shape: (T, B, *, in) -> (T, B, *, out)."""
         if trace is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from snn4.core.checks import check_sequence
 from snn4.core.errors import ShapeError, StateError
 from snn4.core.states import state
+from snn4.layers.recurrence import at_once, compiled, told
 from snn4.through_time import Stateful
 from snn4.through_time.run import stateful_paths
 from snn4.through_time.session import Session, at_rest, current, opened, ran
@@ -70,10 +71,40 @@ class Loop(Stateful):
         (at_rest if outer is None else ran)(self)
         key = "" if outer is None else outer.enter(self)
         paths = stateful_paths(self) if outer is None else outer.paths
-        states: dict[str, Any] = {} if outer is None else dict(outer.incoming)
         last = self._first_feedback(xs[:1])
         if outer is not None and (carried := outer.incoming_of(key)) is not None:
             last = self._carried(key, carried, xs)
+        if self.feedback is None:
+            return self._stepped(xs, last, outer, key, paths)
+        if torch.compiler.is_compiling():
+            ys = None
+            if self.combine is torch.add and not isinstance(last, tuple):
+                ys = compiled(self.body, self.feedback, xs, last, self.route, outer)
+            if ys is None:
+                return self._stepped(xs, last, outer, key, paths)
+            if outer is not None:
+                outer.outgoing[key] = Loop.State(ys[-1].clone())
+            return ys
+        done = self._at_once(xs, last, outer)
+        with told(self.body, self, done if isinstance(done, str) else None):
+            if isinstance(done, str):
+                return self._stepped(xs, last, outer, key, paths)
+        if outer is not None:
+            outer.outgoing[key] = Loop.State(done[-1].clone())
+        return done
+
+    def _at_once(self, xs: Tensor, last: Any, outer: Session | None) -> Tensor | str:
+        """Outputs of all steps, or why they are made one by one."""
+        assert self.feedback is not None
+        if self.combine is not torch.add:
+            return "input and feedback are not added"
+        if isinstance(last, tuple):
+            return "the body gives several tensors"
+        return at_once(self.body, self.feedback, xs, last, self.route, outer)
+
+    def _stepped(self, xs: Tensor, last: Any, outer: Session | None, key: str, paths: Mapping[int, str]) -> Any:
+        """Outputs of all steps, one by one."""
+        states: dict[str, Any] = {} if outer is None else dict(outer.incoming)
         outputs: list[Any] = []
         calls: dict[str, int] = {}
         for x in xs.split(1):

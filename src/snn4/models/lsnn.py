@@ -48,6 +48,10 @@ class Populations(torch.nn.Module):
         parts = x.split(self.sizes, dim=-1)
         return torch.cat([neuron(part) for neuron, part in zip(self.neurons, parts, strict=True)], dim=-1)
 
+    def kinds(self) -> list[tuple[torch.nn.Module, int]]:
+        """The modules and the sizes of their slices, for a loop that runs all steps at once."""
+        return list(zip(self.neurons, self.sizes, strict=True))
+
     def extra_repr(self) -> str:
         """How many of each."""
         return f"sizes={self.sizes}"
@@ -67,8 +71,12 @@ class NoSelf(Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """The weights off the diagonal."""
+        return torch.nn.functional.linear(input, self.matrix()[0])
+
+    def matrix(self) -> tuple[Tensor, None]:
+        """The weights off the diagonal; no bias."""
         others = 1 - torch.eye(self.in_features, dtype=self.weight.dtype, device=self.weight.device)
-        return torch.nn.functional.linear(input, self.weight * others)
+        return self.weight * others, None
 
 
 def _regular() -> LIF:

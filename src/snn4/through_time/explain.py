@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,13 +90,21 @@ class Looking:
     def __init__(self, paths: Mapping[int, str]) -> None:
         self.paths = paths
         self.choices: list[Choice] = []
+        # who runs in a loop over steps at the moment: what the loop is, and why it does not run all of them at once
+        self.within: dict[int, tuple[str, str]] = {}
 
     def __call__(self, module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
         """Before a neuron runs by itself."""
         assert isinstance(module, Neuron)
-        self.beside(module, inputs[0])
+        loop = self.within.get(id(module))
+        if loop is None:
+            self.beside(module, inputs[0])
+        else:
+            self.beside(module, inputs[0], *loop, how=", step by step")
 
-    def beside(self, neuron: Neuron, xs: Tensor, neighbour: str = "", reason: str | None = None) -> None:
+    def beside(
+        self, neuron: Neuron, xs: Tensor, neighbour: str = "", reason: str | None = None, *, how: str = ""
+    ) -> None:
         """Note a call of a neuron.
 
         Args:
@@ -104,6 +112,7 @@ class Looking:
             xs: its input, or another tensor like it. Shape (T, B, *features).
             neighbour: what stands before it and should run together with it, if anything.
             reason: why it did not.
+            how: to add to what runs it.
         """
         route, name = neuron.route, "reference loop"
         refused: list[tuple[str, str]] = []
@@ -117,7 +126,17 @@ class Looking:
             name = f"{name}, with {neighbour}"
         elif neighbour and reason is not None:
             refused = [(f"with {neighbour}", reason), *refused]
-        path = self.paths[id(neuron)]
-        choice = Choice(path or "(the net)", type(neuron).__name__, str(route), name, tuple(refused))
+        self.note(neuron, f"{name}{how}", refused)
+
+    def note(self, neuron: Neuron, implementation: str, refused: Sequence[tuple[str, str]] = ()) -> None:
+        """Note what runs a neuron, and who refused.
+
+        Args:
+            neuron: which one.
+            implementation: what runs it.
+            refused: names and reasons.
+        """
+        path = self.paths[id(neuron)] or "(the net)"
+        choice = Choice(path, type(neuron).__name__, str(neuron.route), implementation, tuple(refused))
         if choice not in self.choices:  # a loop calls its body at every step
             self.choices.append(choice)

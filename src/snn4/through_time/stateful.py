@@ -98,13 +98,22 @@ class Stateful(Quantified, abc.ABC):
         if session is None:
             sessions.at_rest(self)
             return sequence(xs, self.initial_of_call(xs[0]))[0] if outputs is None else outputs(xs)
-        session.refuse_foreign_checkpoint(self)
-        key = session.enter(self)
-        state = session.incoming_of(key)
-        state = self.initial_of_call(xs[0]) if state is None else self._checked(key, state, xs)
+        key, state = self.entered(xs, session)
         ys, state = sequence(xs, state)
         session.leave(self, key, ys, state)
         return ys
+
+    def entered(self, xs: Tensor, session: sessions.Session) -> tuple[str, Any]:
+        """Begin a call of this module in a session: the key under which it leaves, and the state that it starts from.
+
+        Args:
+            xs: shaped like the module's input. Shape (T, B, *features).
+            session: the current one.
+        """
+        session.refuse_foreign_checkpoint(self)
+        key = session.enter(self)
+        state = session.incoming_of(key)
+        return key, self.initial_of_call(xs[0]) if state is None else self._checked(key, state, xs)
 
     def _checked(self, key: str, state: Any, xs: Tensor) -> Any:
         """The carried state, if it belongs to this module and this input."""

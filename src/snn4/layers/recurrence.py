@@ -1,0 +1,216 @@
+"""A loop of neurons and one matrix, all steps at once: `Recurrent(nn.LIF(), nn.Linear(n, n))` as one kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from snn4.kernels.choice import wish
+from snn4.kernels.recurrent import Feedback, Part, recurrent
+from snn4.layers.hooks import hooked, lookers
+from snn4.through_time import Neuron, Route, Synapse
+from snn4.through_time.session import Session
+
+__all__ = ["AsMatrix", "SideBySide", "at_once", "compiled", "told"]
+
+
+@runtime_checkable
+class AsMatrix(Protocol):
+    """A layer W x + b; whoever writes `forward` anew must do so with `matrix`."""
+
+    def matrix(self) -> tuple[Tensor, Tensor | None]:
+        """W and b. Shape (out, in) and (out,)."""
+        ...
+
+
+@runtime_checkable
+class SideBySide(Protocol):
+    """A body whose modules each see a slice of the last axis; whoever writes `forward` anew must do so with `kinds`."""
+
+    def kinds(self) -> list[tuple[torch.nn.Module, int]]:
+        """The modules and the sizes of their slices, in order."""
+        ...
+
+
+def at_once(
+    body: torch.nn.Module,
+    feedback: torch.nn.Module,
+    xs: Tensor,
+    last: Tensor | None,
+    route: Route | None,
+    session: Session | None,
+) -> Tensor | str:
+    """Outputs of all steps of a loop, states taken from the session and left there; or why it runs step by step.
+
+    Args:
+        body: a neuron, or several side by side.
+        feedback: a linear layer.
+        xs: input of the loop. Shape (T, B, N).
+        last: what the body gave before the first step; None where nothing at all is fed back to it. Shape (1, B, N).
+        route: of the loop.
+        session: the current one.
+    """
+    if route is not None and route.local:
+        return f"the route {route}"
+    kinds = _kinds(body, xs.shape[-1])
+    found = _matrix(feedback)
+    if isinstance(kinds, str) or isinstance(found, str):
+        return kinds if isinstance(kinds, str) else str(found)
+    if sum(size for _, size in kinds) != xs.shape[-1] or xs.ndim != 3:
+        return f"steps of shape {tuple(xs.shape[1:])}"
+    calls = {} if session is None else dict(session.calls)
+    parts: list[Part] = []
+    keys: list[str] = []
+    for (neuron, size), part in zip(kinds, xs.split([size for _, size in kinds], -1), strict=True):
+        neuron.check(part)
+        if session is None:
+            keys.append("")
+            parts.append(Part(neuron, size, neuron.initial_of_call(part[0])))
+        else:
+            key, state = neuron.entered(part, session)
+            keys.append(key)
+            parts.append(Part(neuron, size, state))
+    done = recurrent(parts, Feedback(*found, None if last is None else last[0], last is None), xs)
+    if isinstance(done, str):
+        if session is not None:
+            session.calls = calls
+        return done
+    ys, states = done
+    for key, part, state in zip(keys, parts, states, strict=True):
+        if session is not None:
+            session.leave(part.neuron, key, ys, state)
+    return ys
+
+
+def compiled(
+    body: torch.nn.Module,
+    feedback: torch.nn.Module,
+    xs: Tensor,
+    last: Tensor | None,
+    route: Route | None,
+    session: Session | None,
+) -> Tensor | None:
+    """`at_once` for torch's compiler, which looks into this function; None where it gets the loop over steps."""
+    if wish().implementation not in ("auto", "c++") or torch.compiler.is_exporting():
+        return None
+    if xs.ndim != 3 or xs.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        return None
+    if route is not None and route.local:
+        return None
+    found = _asked(body, feedback, int(xs.shape[2]), xs.dtype)
+    if not found.startswith("plan "):
+        return None
+    from snn4.kernels import recurrent_compiled
+
+    size = int(xs.shape[2])
+    kinds = [(body, size)] if isinstance(body, Neuron) else cast("SideBySide", body).kinds()
+    parts: list[Part] = []
+    keys: list[str] = []
+    at = 0
+    for module, width in kinds:
+        neuron = cast("Neuron", module)
+        part = xs[..., at : at + width]
+        at += width
+        key, state = "", None
+        if session is None:
+            state = neuron.initial_of_call(part[0])
+        else:
+            key, state = neuron.entered(part, session)
+        keys.append(key)
+        parts.append(Part(neuron, width, state))
+    if type(feedback) is torch.nn.Linear:
+        weight, bias = feedback.weight, feedback.bias
+    else:
+        weight, bias = cast("AsMatrix", feedback).matrix()
+    before = None if last is None else last[0]
+    ys, states = recurrent_compiled.call(found, parts, weight, bias, before, xs, waits=last is None)
+    if session is not None:
+        for key, part, state in zip(keys, parts, states, strict=True):
+            session.leave(part.neuron, key, ys, state)
+    return ys
+
+
+@torch.compiler.assume_constant_result
+def _asked(body: torch.nn.Module, feedback: torch.nn.Module, size: int, dtype: torch.dtype) -> str:
+    """The word plan and what it is; or a reason. Runs while a graph is traced."""
+    kinds, found = _kinds(body, size), _matrix(feedback)
+    if isinstance(kinds, str) or isinstance(found, str):
+        return "the loop"
+    weight, bias = found
+    given = [t for t in (weight, bias) if t is not None]
+    fits = weight.shape == (size, size) and sum(width for _, width in kinds) == size
+    if not fits or dtype not in (torch.float32, torch.float64) or any(t.dtype != dtype for t in given):
+        return "the loop"
+    from snn4.kernels import recurrent_compiled
+
+    return recurrent_compiled.asked(kinds, dtype)
+
+
+def _own(module: torch.nn.Module, name: str) -> bool:
+    """Whether `name` and `forward` come from the same class, so that they belong together."""
+    classes = type(module).__mro__
+    owner = next((c for c in classes if "forward" in vars(c)), None)
+    return owner is not None and name in vars(owner) and "forward" not in vars(module)
+
+
+def _kinds(body: torch.nn.Module, width: int) -> list[tuple[Neuron, int]] | str:
+    """The neurons of a body, and how many of each; or why it is something else."""
+    if isinstance(body, Neuron):
+        kinds = [(cast("torch.nn.Module", body), width)]
+    elif isinstance(body, SideBySide) and _own(body, "kinds"):
+        if hooked(body):
+            return f"{type(body).__name__} has a hook"
+        kinds = body.kinds()
+    else:
+        return f"the body is {type(body).__name__}, not a neuron"
+    found: list[tuple[Neuron, int]] = []
+    for module, size in kinds:
+        if not isinstance(module, Neuron) or type(module).forward is not Neuron.forward or "forward" in vars(module):
+            return f"{type(module).__name__} is not a neuron, or has a forward() of its own"
+        if hooked(module):
+            return f"{type(module).__name__} has a hook"
+        found.append((module, size))
+    if len({id(module) for module, _ in found}) < len(found):
+        return "a neuron that stands in two places"
+    return found
+
+
+def _matrix(feedback: torch.nn.Module) -> tuple[Tensor, Tensor | None] | str:
+    """The weight and bias of a feedback; or why it has none."""
+    name = type(feedback).__name__
+    if hooked(feedback):
+        return f"{name} has a hook"
+    if isinstance(feedback, Synapse) and feedback.rule is not None:
+        return f"{name} has a rule of its route"
+    if isinstance(feedback, AsMatrix) and _own(feedback, "matrix"):
+        return feedback.matrix()
+    if isinstance(feedback, torch.nn.Linear) and type(feedback).forward is torch.nn.Linear.forward:
+        return feedback.weight, feedback.bias
+    return f"the feedback is {name}, not a linear layer"
+
+
+@contextmanager
+def told(body: torch.nn.Module, loop: torch.nn.Module, reason: str | None) -> Iterator[None]:
+    """Tell `snn4.explain`, where it looks, how the neurons of a loop run: at once (None), or why step by step.
+
+    Args:
+        body: of the loop.
+        loop: which one.
+        reason: why its steps do not run at once.
+    """
+    name = type(loop).__name__
+    looks = [(looking, m) for m in body.modules() if isinstance(m, Neuron) for looking in lookers(m)]
+    for looking, neuron in looks:
+        if reason is None:
+            looking.note(neuron, f"c++, with {name}")
+        else:
+            looking.within[id(neuron)] = name, reason
+    try:
+        yield
+    finally:
+        for looking, neuron in looks:
+            looking.within.pop(id(neuron), None)
