@@ -88,7 +88,7 @@ bench: $(VENV)/.extra-cli
 	$(BIN)/python benchmarks/bench_linear.py --sizes 512,1024 $(ROUNDS:%=--rounds %)
 	set -e; for net in mlp conv resnet; do for type in '' --autocast; do \
 	  $(BIN)/python benchmarks/bench_steps.py $$net $$type $(ROUNDS:%=--rounds %); done; done
-	$(BIN)/python benchmarks/bench_recurrent.py
+	$(BIN)/python benchmarks/bench_recurrent.py $(ROUNDS:%=--rounds %)
 	$(BIN)/python benchmarks/bench_memory.py $(REPEATS)
 	$(BIN)/python benchmarks/bench_latency.py $(REPEATS)
 	$(BIN)/python benchmarks/table.py
