@@ -28,6 +28,8 @@ __all__ = ["FLAGS", "SOURCE", "empty", "pool"]
 # smaller ones are served well by the C library
 _SMALLEST = 128 << 10
 _DEFAULT_MIB = 1024
+# kinds of numbers in DLPack
+_CODES = {torch.float32: 2, torch.float64: 2, torch.bfloat16: 4}
 
 FLAGS = ("-pthread",)
 # the structures are those of DLPack, the format in which array libraries hand memory to each other
@@ -89,7 +91,7 @@ static void give(DLManagedTensor* m) {
   drop(out);
   std::free(m);
 }
-extern "C" void* take(i64 bytes, i64 bits, i64 ndim, const i64* shape_and_strides) {
+extern "C" void* take(i64 bytes, i64 code, i64 bits, i64 ndim, const i64* shape_and_strides) {
   // in steps of an eighth, so that a little larger or smaller batch finds the same blocks
   i64 step = bytes >= HUGE ? HUGE : 16 << 10;
   while (step * 16 < bytes) step *= 2;
@@ -108,8 +110,8 @@ extern "C" void* take(i64 bytes, i64 bits, i64 ndim, const i64* shape_and_stride
   if (!m) { munmap(block.data, (size_t)wanted); return nullptr; }
   i64* sizes = (i64*)(m + 1);
   for (i64 d = 0; d < 2 * ndim; d++) sizes[d] = shape_and_strides[d];
-  // 1: the CPU; 2: floating point
-  m->tensor = {block.data, {1, 0}, (int32_t)ndim, {2, (uint8_t)bits, 1}, sizes, sizes + ndim, 0};
+  // 1: the CPU
+  m->tensor = {block.data, {1, 0}, (int32_t)ndim, {(uint8_t)code, (uint8_t)bits, 1}, sizes, sizes + ndim, 0};
   m->context = (void*)(intptr_t)wanted;
   m->deleter = give;
   return m;
@@ -172,7 +174,7 @@ def _library() -> Any:
     except Snn4Error:
         return None
     library.take.restype = ctypes.c_void_p
-    library.take.argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
+    library.take.argtypes = [*(ctypes.c_int64,) * 4, ctypes.c_void_p]
     library.bound.argtypes, library.bound.restype = [ctypes.c_int64], None
     library.holding.restype = ctypes.c_int64
     library.bound(_bound_mib() << 20)
@@ -188,14 +190,16 @@ def _capsule() -> Callable[[int, bytes, None], Any]:
 
 
 def empty(shape: Sequence[int], strides: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Unwritten memory on the CPU, as `torch.empty_strided` gives it: dense, of float32 or float64."""
+    """Unwritten memory on the CPU, as `torch.empty_strided` gives it: dense, of float32, float64 or bfloat16."""
     bytes_ = math.prod(shape) * dtype.itemsize
     # torch fills fresh memory where it is asked to be deterministic, and only its own
     plain = bytes_ < _SMALLEST or _bound_mib() == 0 or torch.are_deterministic_algorithms_enabled()
     library = None if plain else _library()
     if library is not None:
         ndim = len(shape)
-        managed = library.take(bytes_, 8 * dtype.itemsize, ndim, (ctypes.c_int64 * (2 * ndim))(*shape, *strides))
+        managed = library.take(
+            bytes_, _CODES[dtype], 8 * dtype.itemsize, ndim, (ctypes.c_int64 * (2 * ndim))(*shape, *strides)
+        )
         if managed is not None:
             return torch.from_dlpack(_capsule()(managed, b"dltensor", None))
     return torch.empty_strided(tuple(shape), tuple(strides), dtype=dtype, device="cpu")

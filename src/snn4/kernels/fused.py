@@ -17,7 +17,7 @@ from snn4.kernels.choice import wish
 from snn4.kernels.identity import Identity, identity
 from snn4.kernels.layout import Layout, layout_of
 from snn4.kernels.numba_plan import NumbaPlan, numba_plan_for
-from snn4.kernels.plan import Plan, Prepared, kernel, plan_for
+from snn4.kernels.plan import Plan, Prepared, Travels, kernel, plan_for
 from snn4.kernels.split import Refused
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from snn4.kernels.plan import Keeps
     from snn4.through_time import Neuron
 
-__all__ = ["CPP", "NUMBA", "Call", "CpuKernel", "Fused", "Runs", "accepted", "differentiable", "launch", "unfit"]
+__all__ = ["CPP", "NUMBA", "Call", "CpuKernel", "Fused", "Runs", "accepted", "differentiable", "launch", "travels_of", "unfit"]
 
 AnyPlan: TypeAlias = Plan | NumbaPlan
-PlanFor: TypeAlias = "Callable[[Neuron, Identity, Sequence[int], torch.dtype, Mode], AnyPlan | str]"
+PlanFor: TypeAlias = "Callable[[Neuron, Identity, Sequence[int], torch.dtype, Mode, Travels | None], AnyPlan | str]"
 _DTYPES = (torch.float32, torch.float64)
 _LOW_PRECISION = (torch.bfloat16, torch.float16)
 
@@ -125,12 +125,14 @@ class CpuKernel:
         self._local.accepted = None
         if xs.device.type != "cpu":
             return f"the input lies on {xs.device}"
-        if xs.dtype not in _DTYPES:
-            return f"the input is {str(xs.dtype).removeprefix('torch.')}"
-        seen = accepted(neuron, xs, state, xs.dtype)
+        travels = travels_of(neuron, xs)
+        if isinstance(travels, str):
+            return travels
+        real = xs.dtype if travels is None else torch.float32
+        seen = accepted(neuron, xs, state, real)
         if isinstance(seen, str):
             return seen
-        note = (self._name, xs.shape[2:], xs.dtype, kernel(backward))
+        note = (self._name, xs.shape[2:], real, kernel(backward), travels)
         plan = seen.notes.get(note)
         if plan is None:
             if (reason := unfit(seen, xs.device)) is not None:
@@ -168,6 +170,20 @@ class CpuKernel:
                 raise OptionError(came, "no call", str(reason))
         _, _, seen, plan = found
         return launch(neuron, xs, state, seen, plan, last=last)
+
+
+def travels_of(neuron: Neuron, xs: Tensor) -> Travels | str | None:
+    """How the numbers of a call travel, None for in its own dtype; or why a kernel on the CPU cannot read them.
+
+    Under autocast a state is float32, and inputs come in few bits. Outputs go on so where they lose nothing by it.
+    """
+    if xs.dtype in _DTYPES:
+        return None
+    if xs.dtype != torch.bfloat16:
+        return f"the input is {str(xs.dtype).removeprefix('torch.')}"
+    if not torch.is_autocast_enabled("cpu"):
+        return "the input is bfloat16 and autocast is off, so that arithmetic is to be bfloat16 as well"
+    return Travels(xs.dtype, torch.float32 if neuron.alphabet is None else xs.dtype)
 
 
 def accepted(neuron: Neuron, xs: Tensor, state: Any, dtype: torch.dtype) -> Identity | str:
@@ -230,6 +246,8 @@ class Call:
     ) -> None:
         self.neuron, self.plan, self.layout, self.fields, self.last = neuron, plan, layout, fields, last
         self.keeps: Keeps = keeps
+        # the dtype of the outputs
+        self.gives = plan.dtype
         self.ready = Prepared({}, {})
         self.key = seen.key
         learned = [name for name, t in seen.tensors.items() if t.requires_grad]
@@ -245,6 +263,7 @@ class Fused(torch.autograd.Function):
         state, tensors = rest[: call.fields], rest[call.fields :]
         ys, last, kept, call.ready = call.plan.forward(xs, state, tensors, call.layout, call.keeps, last=call.last)
         ctx.call = call
+        call.gives = ys.dtype
         ctx.set_materialize_grads(False)
         # what is kept by "save" makes the input superfluous, but a second derivative starts from it
         ctx.save_for_backward(xs, *rest, *kept) if call.keeps != "save" else ctx.save_for_backward(*rest, *kept)
@@ -268,7 +287,7 @@ class Fused(torch.autograd.Function):
         if grad_ys is None:
             some = next(g for g in grads if g is not None)
             steps = len(kept[0]) if xs is None else len(xs)
-            grad_ys = some.new_zeros(()).expand(steps, *call.layout.shape)
+            grad_ys = some.new_zeros((), dtype=call.gives).expand(steps, *call.layout.shape)
         needs = ctx.needs_input_grad[1:]
         grad_x, grad_state, grad_tensors = call.plan.backward(
             xs,
@@ -320,7 +339,7 @@ def differentiable(
         y, *fields = functional_call(module, given, (x, now), tie_weights=False)
         ys.append(y)
         now = tuple(fields)
-    outs = [torch.stack(ys).to(xs.dtype), *now][: len(grads)]
+    outs = [torch.stack(ys).to(call.gives), *now][: len(grads)]
     pairs = [(o, g) for o, g in zip(outs, grads, strict=True) if g is not None and o.requires_grad]
     wanted = [v for v, need in zip(views, needs, strict=True) if need]
     found = iter(

@@ -30,6 +30,7 @@ __all__ = [
     "Keeps",
     "Plan",
     "Prepared",
+    "Travels",
     "addresses",
     "kernel",
     "needed_calls",
@@ -50,6 +51,19 @@ _ROW = cpp.TILE
 # pieces of work of a backward pass that sums per neuron
 _UNITS = 64
 _PLANS = 1024
+_TRAVELS: dict[torch.dtype, cpp.Travels] = {torch.bfloat16: "bf16"}
+
+
+class Travels(NamedTuple):
+    """In which dtypes numbers come and go, where these are not the one of arithmetic.
+
+    Args:
+        x: of inputs, and of their gradients.
+        y: of outputs, and of their gradients.
+    """
+
+    x: torch.dtype
+    y: torch.dtype
 
 
 class Prepared(NamedTuple):
@@ -65,11 +79,13 @@ class Plan:
     Args:
         traced: its step.
         label: the neuron's name.
-        dtype: of input and state.
+        dtype: of states and arithmetic.
+        travels: the dtypes of inputs and outputs, each `dtype` or bfloat16; `None` is `dtype` for both.
     """
 
-    def __init__(self, traced: Traced, label: str, dtype: torch.dtype) -> None:
+    def __init__(self, traced: Traced, label: str, dtype: torch.dtype, travels: Travels | None = None) -> None:
         self.traced, self.label, self.dtype = traced, label, dtype
+        self.travels = travels or Travels(dtype, dtype)
         self.graph = traced.graph
         self.real: Any = "float" if dtype == torch.float32 else "double"
         self.size = dtype.itemsize
@@ -97,7 +113,8 @@ class Plan:
 
     def source(self, mode: cpp.Mode) -> str:
         """The C++ of the kernels."""
-        return cpp.print_cpp(self.graph, mode, self.real)
+        takes, gives = (_TRAVELS.get(dtype, "real") for dtype in self.travels)
+        return cpp.print_cpp(self.graph, mode, self.real, takes, gives)
 
     @functools.cached_property
     def segment(self) -> int:
@@ -152,7 +169,7 @@ class Plan:
         elements = steps * layout.count
         return [
             *(steps, layout.count, row, stride, cpp.width(steps, self.size), self.segment, *more),
-            elements * self.size > _STREAM_BYTES,
+            elements * self.travels.y.itemsize > _STREAM_BYTES,
             torch_facts.threads() if elements >= SERIAL else 1,
             self.numbers_at,
         ]
@@ -172,8 +189,8 @@ class Plan:
         """Outputs, last state, and what is kept for a backward pass; `None` says that there will be none."""
         row, steps = self.row_of(layout), len(xs)
         ready = self.ready(tensors, layout)
-        ys = layout.empty(xs, steps)
-        after = [layout.empty(xs) for _ in state] if last else []
+        ys = layout.empty(xs, steps, self.travels.y)
+        after = [layout.empty(xs, dtype=self.dtype) for _ in state] if last else []
         kept = self._room(xs, layout, keeps)
         first, begin = starts(state, layout)
         self._call(
@@ -191,9 +208,9 @@ class Plan:
 
     def _room(self, xs: Tensor, layout: Layout, keeps: Keeps | None) -> list[Tensor]:
         if keeps == "save":
-            return [layout.empty(xs, len(xs)) for _ in self.graph.saved()]
+            return [layout.empty(xs, len(xs), self.dtype) for _ in self.graph.saved()]
         if keeps == "checkpoint":
-            return [layout.empty(xs, (len(xs) - 1) // self.segment) for _ in self.graph.states]
+            return [layout.empty(xs, (len(xs) - 1) // self.segment, self.dtype) for _ in self.graph.states]
         return []
 
     def _kept_slots(self, kept: Sequence[Tensor], keeps: Keeps | None) -> list[int]:
@@ -226,10 +243,10 @@ class Plan:
         scalars, wide = len(self.scalar_roots), len(self.wide_roots)
         sums = torch.empty(scalars * (units + 1) + wide * (groups + 1) * row, dtype=torch.float64, device="cpu")
         grad_ys = layout.arranged_sequence(grad_ys)
-        grad_x = layout.empty(grad_ys, steps) if need_x else None
+        grad_x = layout.empty(grad_ys, steps, self.travels.x) if need_x else None
         first, begin = starts(state, layout)
         last = [None if grad is None else layout.arranged(grad) for grad in grad_last]
-        grad_first = [layout.empty(grad_ys) if need_state else None for _ in state]
+        grad_first = [layout.empty(grad_ys, dtype=self.dtype) if need_state else None for _ in state]
         self._call(
             "snn4_backward",
             kernel(keeps),
@@ -331,15 +348,22 @@ _lock = threading.RLock()
 _plans: OrderedDict[Any, Plan | str] = OrderedDict()
 
 
-def plan_for(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype, mode: cpp.Mode) -> Plan | str:
+def plan_for(
+    neuron: Neuron,
+    seen: Identity,
+    features: Sequence[int],
+    dtype: torch.dtype,
+    mode: cpp.Mode,
+    travels: Travels | None = None,
+) -> Plan | str:
     """The plan for a call, made at its first use; or why there is none."""
-    key = (seen.key, tuple(features), dtype)
+    key = (seen.key, tuple(features), dtype, travels)
     plan = _plans.get(key)
     if plan is None:
         with _lock:
             plan = _plans.get(key)
             if plan is None:
-                plan = _plans[key] = _made(neuron, seen, features, dtype)
+                plan = _plans[key] = _made(neuron, seen, features, dtype, travels)
                 while len(_plans) > _PLANS:
                     _plans.popitem(last=False)
     if isinstance(plan, Plan) and mode not in plan.libraries:
@@ -356,6 +380,10 @@ def plan_for(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: tor
     return plan
 
 
-def _made(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype) -> Plan | str:
-    traced = traced_step(neuron, seen, features, dtype)
-    return traced if isinstance(traced, str) else Plan(traced, type(neuron).__name__, dtype)
+def _made(
+    neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype, travels: Travels | None
+) -> Plan | str:
+    # a trace knows nothing of how numbers travel
+    known = None if travels is None else _plans.get((seen.key, tuple(features), dtype, None))
+    traced = known.traced if isinstance(known, Plan) else traced_step(neuron, seen, features, dtype)
+    return traced if isinstance(traced, str) else Plan(traced, type(neuron).__name__, dtype, travels)

@@ -153,6 +153,18 @@ class Neuron(Stateful):
         ys, state = self.sequence(xs.float(), state)
         return (ys.to(xs.dtype) if self.alphabet is not None else ys), state
 
+    def asks(self, xs: Tensor, state: Any) -> tuple[registry.Kernel | None, list[tuple[str, str]], bool]:
+        """The kernel that a call would take, who refused, and whether its input is made float32 first; for `explain`.
+
+        Shape of xs: (T, B, *features).
+        """
+        kernel, refused = self.route.asks(self, xs, state)
+        if kernel is not None or not _low(xs):
+            return kernel, refused, False
+        # as a call does it: those who cannot read few bits are asked again
+        kernel, again = self.route.asks(self, xs.float(), state)
+        return kernel, refused if kernel is not None else again, True
+
 
 def _low(xs: Tensor) -> bool:
     """Whether autocast has made an input of few bits."""
