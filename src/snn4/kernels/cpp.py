@@ -47,7 +47,7 @@ _INTEGERS = frozenset(("T", "N", "P", "XS", "W", "K", "B", "G", "stream", "threa
 
 def width(steps: int, size: int) -> int:
     """Elements of a tile of `steps` numbers of `size` bytes: half of the room where few rows are open at a time."""
-    return TILE * 4 // size // (1 if steps > FEW else 2)
+    return min(TILE, TILE * 4 // size // (1 if steps > FEW else 2))
 
 
 def segment(graph: StepGraph) -> int:
@@ -158,7 +158,7 @@ class _Printer:
                 *(f"          {row}_o[l] = {_narrow(row, value)};" for row, value in out.items()),
                 "        }",
             )
-            self.put(*(f"        stream_block({row} + b, {row}_o);" for row in out), "      }", "    } else {")
+            self.put(*(f"        stream_lanes<LANES>({row} + b, {row}_o);" for row in out), "      }", "    } else {")
         else:
             self.put("    {")
         self.put("      #pragma omp simd", "      for (i64 i = 0; i < len; i++) {")
@@ -417,7 +417,7 @@ def print_cpp(
         f"typedef {real} real;",
         f"typedef {takes} xreal;",
         f"typedef {gives} yreal;",
-        f"enum : i64 {{ TILE = {TILE}, BLOCK = {BLOCK}, LANES = 64 / sizeof(real) }};",
+        f"enum : i64 {{ TILE = {TILE}, BLOCK = {BLOCK}, LANES = 64 / std::min(sizeof(real), std::min(sizeof(xreal), sizeof(yreal))) }};",
         "",
     )
     printer.forward()

@@ -168,7 +168,7 @@ class Plan:
         """The first slots of a call: sizes and settings."""
         elements = steps * layout.count
         return [
-            *(steps, layout.count, row, stride, cpp.width(steps, self.size), self.segment, *more),
+            *(steps, layout.count, row, stride, cpp.width(steps, self.travels.x.itemsize), self.segment, *more),
             elements * self.travels.y.itemsize > _STREAM_BYTES,
             torch_facts.threads() if elements >= SERIAL else 1,
             self.numbers_at,
@@ -235,7 +235,7 @@ class Plan:
         steps, row = len(grad_ys), self.row_of(layout)
         # a copy: the graph may be gone through again
         ready = self.prepared(Prepared(dict(ready.values), dict(ready.rows)), self.late, layout, row)
-        tiles, periods = -(-row // cpp.width(steps, self.size)), -(-layout.count // row)
+        tiles, periods = -(-row // cpp.width(steps, self.travels.x.itemsize)), -(-layout.count // row)
         # what is learned per neuron is summed in as few parts as keep all threads busy; the same for any number of them
         groups = min(periods, max(1, _UNITS // tiles)) if self.wide_roots else periods
         block = min(cpp.BLOCK, max(1, tiles * groups // _UNITS))

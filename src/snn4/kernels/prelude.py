@@ -96,13 +96,8 @@ template <class R> static inline void stream_block(R* d, const R* s) {
   std::memcpy(d, s, 64);
 #endif
 }
-// the same of as many numbers of 16 bits as a cache line holds floats
-static inline void stream_block(bf16* d, const bf16* s) {
-#if defined(__AVX512F__) || defined(__AVX2__)
-  _mm256_stream_si256((__m256i*)d, _mm256_load_si256((const __m256i*)s));
-#else
-  std::memcpy(d, s, 32);
-#endif
+template <int LANES, class R> static inline void stream_lanes(R* d, const R* s) {
+  for (int i = 0; i < LANES; i += 64 / (int)sizeof(R)) stream_block(d + i, s + i);
 }
 static inline bool aligned(const void* d) { return ((uintptr_t)d & 63) == 0; }
 // ask for a row that is read some steps later: rows lie too far apart for the hardware to guess
