@@ -22,8 +22,9 @@ from torch import Tensor
 
 from snn4.core.errors import OptionError, Snn4Error
 from snn4.kernels import build
+from snn4.kernels.torch_facts import from_dlpack
 
-__all__ = ["FLAGS", "SOURCE", "empty", "pool"]
+__all__ = ["FLAGS", "SOURCE", "Maker", "empty", "maker", "pool"]
 
 # smaller ones are served well by the C library
 _SMALLEST = 128 << 10
@@ -162,6 +163,11 @@ def pool(mib: int | None = None) -> int:
 def _bound_mib() -> int:
     if _wanted is not None:
         return _wanted
+    return _named_mib()
+
+
+@functools.cache
+def _named_mib() -> int:
     named = os.environ.get("SNN4_POOL", "")
     return int(named) if named.isdecimal() else _DEFAULT_MIB
 
@@ -189,17 +195,36 @@ def _capsule() -> Callable[[int, bytes, None], Any]:
     return make
 
 
+class Maker:
+    """Unwritten memory on the CPU, dense, of one form: `torch.empty_strided` from the list of blocks.
+
+    Args:
+        shape: of the tensors.
+        strides: of the tensors.
+        dtype: float32, float64 or bfloat16.
+    """
+
+    def __init__(self, shape: tuple[int, ...], strides: tuple[int, ...], dtype: torch.dtype) -> None:
+        self.shape, self.strides, self.dtype = shape, strides, dtype
+        self.small = math.prod(shape) * dtype.itemsize < _SMALLEST
+        sizes = (ctypes.c_int64 * (2 * len(shape)))(*shape, *strides)
+        # what the compiled function gets, each time
+        self.form = math.prod(shape) * dtype.itemsize, _CODES[dtype], 8 * dtype.itemsize, len(shape), sizes
+
+    def __call__(self) -> Tensor:
+        """One tensor."""
+        # torch fills fresh memory where it is asked to be deterministic, and only its own
+        if not self.small and not torch.are_deterministic_algorithms_enabled() and _bound_mib():
+            library = _library()
+            managed = None if library is None else library.take(*self.form)
+            if managed is not None:
+                return from_dlpack(_capsule()(managed, b"dltensor", None))
+        return torch.empty_strided(self.shape, self.strides, dtype=self.dtype, device="cpu")
+
+
+maker = functools.lru_cache(maxsize=1024)(Maker)
+
+
 def empty(shape: Sequence[int], strides: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Unwritten memory on the CPU, as `torch.empty_strided` gives it: dense, of float32, float64 or bfloat16."""
-    bytes_ = math.prod(shape) * dtype.itemsize
-    # torch fills fresh memory where it is asked to be deterministic, and only its own
-    plain = bytes_ < _SMALLEST or _bound_mib() == 0 or torch.are_deterministic_algorithms_enabled()
-    library = None if plain else _library()
-    if library is not None:
-        ndim = len(shape)
-        managed = library.take(
-            bytes_, _CODES[dtype], 8 * dtype.itemsize, ndim, (ctypes.c_int64 * (2 * ndim))(*shape, *strides)
-        )
-        if managed is not None:
-            return torch.from_dlpack(_capsule()(managed, b"dltensor", None))
-    return torch.empty_strided(tuple(shape), tuple(strides), dtype=dtype, device="cpu")
+    return maker(tuple(shape), tuple(strides), dtype)()

@@ -14,17 +14,19 @@ from torch.func import functional_call
 from snn4.core.errors import GraphError, OptionError
 from snn4.kernels import torch_facts
 from snn4.kernels.choice import wish
-from snn4.kernels.identity import Identity, identity
+from snn4.kernels.identity import Identity, identity, watch
 from snn4.kernels.layout import Layout, layout_of
 from snn4.kernels.numba_plan import NumbaPlan, numba_plan_for
 from snn4.kernels.plan import Plan, Prepared, Travels, kernel, plan_for
 from snn4.kernels.split import Refused
+from snn4.through_time import registry
 
 if TYPE_CHECKING:
     from snn4.kernels.choice import Backward
     from snn4.kernels.cpp import Mode
     from snn4.kernels.plan import Keeps
     from snn4.through_time import Neuron
+    from snn4.through_time.again import Again
 
 __all__ = ["CPP", "NUMBA", "Call", "CpuKernel", "Fused", "Runs", "accepted", "differentiable", "launch", "travels_of", "unfit"]
 
@@ -158,6 +160,24 @@ class CpuKernel:
         if torch.compiler.is_compiling():
             return self(neuron, xs, state)[0]
         return self._run(neuron, xs, state, last=False)[0]
+
+    def again(self, neuron: Neuron, xs: Tensor, state: Any) -> Again | None:
+        """A function for calls like this one, which has been taken, from rest; None where there is none."""
+        if registry.first() is not self or self.refuses(neuron, xs, state) is not None:
+            return None
+        found, self._local.accepted = self._local.accepted, None
+        layout, rest = layout_of(xs), neuron.rest()
+        # a tensor among them could change its value and still be the same
+        plain = all(type(value) in (int, float) for value in rest)
+        if found is None or layout is None or not plain:
+            return None
+        _, _, seen, plan = found
+        same = watch(neuron, seen)
+        if same is None or not isinstance(plan, Plan) or (plan.needs_rows and not layout.batch_first):
+            return None
+        from snn4.kernels.shortcut import Shortcut
+
+        return Shortcut(self, neuron, xs, seen, same, plan, layout, rest)
 
     def _run(self, neuron: Neuron, xs: Tensor, state: Any, *, last: bool) -> tuple[Tensor, ...]:
         found = self._local.accepted
@@ -334,6 +354,9 @@ def differentiable(
     given = dict(zip(given, views[1 + call.fields :], strict=True))
     ys: list[Tensor] = []
     now: tuple[Tensor, ...] = tuple(views[1 : 1 + call.fields])
+    if not now:
+        # a call that took no state began at rest
+        now = tuple(call.neuron.initial(views[0][0].to(call.plan.dtype)))
     # an input may travel in fewer bits than the step computes in
     for x in views[0].to(call.plan.dtype).unbind(0):
         y, *fields = functional_call(module, given, (x, now), tie_weights=False)

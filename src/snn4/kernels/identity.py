@@ -13,7 +13,7 @@ import functools
 import operator
 import types
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from snn4.kernels.split import Refused
 
-__all__ = ["HOOKS", "Identity", "identity"]
+__all__ = ["HOOKS", "Identity", "identity", "watch"]
 
 # attributes of every module that `step` does not read; `training` it may
 _MODULE = frozenset(vars(torch.nn.Module())) - {"training"}
@@ -113,6 +113,12 @@ def identity(neuron: torch.nn.Module) -> Identity:
     else:
         _walked.pop(neuron, None)
     return found
+
+
+def watch(neuron: torch.nn.Module, found: Identity) -> Callable[[], bool] | None:
+    """A function that tells whether `neuron` still is what `found` says; None where only another walk can tell."""
+    known = _walked.get(neuron)
+    return known[1].unchanged if known is not None and known[0] is found else None
 
 
 @functools.cache

@@ -7,18 +7,18 @@ import functools
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from snn4.core.errors import MissingLibraryError
 from snn4.kernels import build, cpp, torch_facts
 from snn4.kernels.identity import Identity
+from snn4.kernels.host import needed_calls, run_calls
 from snn4.kernels.layout import Layout
-from snn4.kernels.split import HostCall, Ref, Traced, host_name
+from snn4.kernels.split import HostCall, Traced, host_name
 from snn4.kernels.trace import traced_step
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ __all__ = [
     "Travels",
     "addresses",
     "kernel",
-    "needed_calls",
     "plan_for",
-    "run_calls",
     "starts",
 ]
 
@@ -51,6 +49,7 @@ _ROW = cpp.TILE
 # pieces of work of a backward pass that sums per neuron
 _UNITS = 64
 _PLANS = 1024
+_NOTHING = torch.empty(0, dtype=torch.float64, device="cpu")
 _TRAVELS: dict[torch.dtype, cpp.Travels] = {torch.bfloat16: "bf16"}
 
 
@@ -97,6 +96,9 @@ class Plan:
         self.scalar_roots = [k for k, root in enumerate(self.graph.roots) if not root.per_neuron]
         self.needs_rows = self.wide or bool(self.wide_roots)
         self.libraries: dict[str, ctypes.CDLL] = {}
+        self.functions: dict[tuple[str, cpp.Mode], Callable[[Any], int]] = {}
+        # nothing but numbers and states: the host has nothing to do
+        self.bare = not (self.graph.parameters or self.graph.roots or traced.calls)
         forward = {a for op in self.graph.forward for a in op.args} | {self.graph.y, *self.graph.new_states}
         # a backward pass may need tensors of which the forward pass knows nothing
         named = zip(self.graph.parameters, traced.inputs, strict=True)
@@ -151,6 +153,8 @@ class Plan:
 
     def ready(self, tensors: Sequence[Tensor], layout: Layout) -> Prepared:
         """What a forward pass needs of the neuron's tensors."""
+        if self.bare:
+            return Prepared({}, {})
         values = {host_name(k): t for k, t in enumerate(tensors)}
         return self.prepared(Prepared(values, {}), self.early, layout, self.row_of(layout))
 
@@ -164,7 +168,7 @@ class Plan:
                 rows[source] = self.rows(value, layout, row) if p.per_neuron else value.to(self.dtype).contiguous()
         return ready
 
-    def _sizes(self, steps: int, stride: int, layout: Layout, row: int, *more: int) -> list[int]:
+    def sizes(self, steps: int, stride: int, layout: Layout, row: int, *more: int) -> list[int]:
         """The first slots of a call: sizes and settings."""
         elements = steps * layout.count
         return [
@@ -191,13 +195,13 @@ class Plan:
         ready = self.ready(tensors, layout)
         ys = layout.empty(xs, steps, self.travels.y)
         after = [layout.empty(xs, dtype=self.dtype) for _ in state] if last else []
-        kept = self._room(xs, layout, keeps)
+        kept = self.room(xs, layout, keeps)
         first, begin = starts(state, layout)
         self._call(
             "snn4_forward",
             kernel(keeps),
             (
-                *self._sizes(steps, xs.stride(0), layout, row),
+                *self.sizes(steps, xs.stride(0), layout, row),
                 *(xs.data_ptr(), ys.data_ptr(), *begin, *addresses(after or [None] * len(state))),
                 *self._kept_slots(kept, keeps),
                 *addresses(map(ready.rows.get, self.traced.inputs)),
@@ -206,7 +210,7 @@ class Plan:
         del first
         return ys, after, kept, ready
 
-    def _room(self, xs: Tensor, layout: Layout, keeps: Keeps | None) -> list[Tensor]:
+    def room(self, xs: Tensor, layout: Layout, keeps: Keeps | None) -> list[Tensor]:
         if keeps == "save":
             return [layout.empty(xs, len(xs), self.dtype) for _ in self.graph.saved()]
         if keeps == "checkpoint":
@@ -232,38 +236,71 @@ class Plan:
         need_state: bool,
     ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
         """Gradients of the input, of the first state and of the neuron's tensors."""
+        first, begin = starts(state, layout)
+        found = self.backward_from(
+            xs, begin, kept, ready, grad_ys, grad_last, layout, keeps, need_x=need_x, need_state=need_state
+        )
+        del first
+        return found
+
+    def backward_from(
+        self,
+        xs: Tensor | None,
+        begin: Sequence[int],
+        kept: Sequence[Tensor],
+        ready: Prepared,
+        grad_ys: Tensor,
+        grad_last: Sequence[Tensor | None],
+        layout: Layout,
+        keeps: Keeps,
+        *,
+        need_x: bool,
+        need_state: bool,
+    ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
+        """`backward` from a first state that lies at `begin`, as `starts` gives it."""
         steps, row = len(grad_ys), self.row_of(layout)
-        # a copy: the graph may be gone through again
-        ready = self.prepared(Prepared(dict(ready.values), dict(ready.rows)), self.late, layout, row)
+        if not self.bare:
+            # a copy: the graph may be gone through again
+            ready = self.prepared(Prepared(dict(ready.values), dict(ready.rows)), self.late, layout, row)
         tiles, periods = -(-row // cpp.width(steps, self.travels.x.itemsize)), -(-layout.count // row)
         # what is learned per neuron is summed in as few parts as keep all threads busy; the same for any number of them
         groups = min(periods, max(1, _UNITS // tiles)) if self.wide_roots else periods
         block = min(cpp.BLOCK, max(1, tiles * groups // _UNITS))
         units = -(-tiles // block) * groups
         scalars, wide = len(self.scalar_roots), len(self.wide_roots)
-        sums = torch.empty(scalars * (units + 1) + wide * (groups + 1) * row, dtype=torch.float64, device="cpu")
+        size = scalars * (units + 1) + wide * (groups + 1) * row
+        sums = torch.empty(size, dtype=torch.float64, device="cpu") if size else _NOTHING
         grad_ys = layout.arranged_sequence(grad_ys)
         grad_x = layout.empty(grad_ys, steps, self.travels.x) if need_x else None
-        first, begin = starts(state, layout)
         last = [None if grad is None else layout.arranged(grad) for grad in grad_last]
-        grad_first = [layout.empty(grad_ys, dtype=self.dtype) if need_state else None for _ in state]
+        grad_first = [layout.empty(grad_ys, dtype=self.dtype) if need_state else None for _ in self.graph.states]
         self._call(
             "snn4_backward",
             kernel(keeps),
             (
-                *self._sizes(steps, layout.count if xs is None else xs.stride(0), layout, row, block, groups),
+                *self.sizes(steps, layout.count if xs is None else xs.stride(0), layout, row, block, groups),
                 *addresses((xs, grad_ys, grad_x)),
                 *(sums.data_ptr() + 8 * (scalars + wide * row), sums.data_ptr()),
                 *(*begin, *addresses(last), *addresses(grad_first), *self._kept_slots(kept, keeps)),
                 *addresses(map(ready.rows.get, self.traced.inputs)),
             ),
         )
-        del first, last
+        del last
         return grad_x, grad_first, self.gradients(ready.values, sums, layout, row)
 
     def _call(self, name: str, mode: cpp.Mode, slots: tuple[int, ...]) -> None:
-        array = (ctypes.c_int64 * len(slots))(*slots)
-        if self.library(mode)[name](array):
+        self.run(self.function(name, mode), (ctypes.c_int64 * len(slots))(*slots))
+
+    def function(self, name: str, mode: cpp.Mode) -> Callable[[Any], int]:
+        """A compiled function; its argument is the array of slots."""
+        known = self.functions.get((name, mode))
+        if known is None:
+            known = self.functions[name, mode] = getattr(self.library(mode), name)
+        return known
+
+    def run(self, function: Callable[[Any], int], array: Any) -> None:
+        """Call a compiled function."""
+        if function(array):
             raise MemoryError(f"the {self.label} kernel found no room for the states of a tile")
 
     def gradients(self, values: dict[str, Tensor], sums: Tensor, layout: Layout, row: int) -> list[Tensor | None]:
@@ -310,38 +347,6 @@ def starts(state: Sequence[Tensor], layout: Layout) -> tuple[list[Tensor], list[
 def kernel(keeps: str | None) -> cpp.Mode:
     """Which kernels do it."""
     return "save" if keeps == "save" else "recompute"
-
-
-def run_calls(calls: Sequence[HostCall], values: dict[str, Tensor]) -> None:
-    """Run torch operations on the host, adding their values."""
-
-    def seen(arg: Any) -> Any:
-        kind = type(arg)
-        if kind is Ref:
-            return values[arg.name]
-        if kind is list or kind is tuple:
-            return [seen(a) for a in arg]
-        return arg
-
-    for call in calls:
-        args = [seen(a) for a in call.args]
-        if call.kwargs:
-            values[call.out] = call.function(*args, **{name: seen(v) for name, v in call.kwargs.items()})
-        else:
-            values[call.out] = call.function(*args)
-
-
-def needed_calls(calls: Sequence[HostCall], names: Sequence[str]) -> list[HostCall]:
-    """The calls that these values need, in order."""
-    wanted = set(names)
-    chosen: list[HostCall] = []
-    for call in reversed(calls):
-        if call.out in wanted:
-            chosen.append(call)
-            for arg in tree_leaves((call.args, dict(call.kwargs))):
-                if isinstance(arg, Ref):
-                    wanted.add(arg.name)
-    return chosen[::-1]
 
 
 _lock = threading.RLock()
