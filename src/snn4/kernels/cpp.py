@@ -24,7 +24,7 @@ from snn4.kernels.expression import atom, expression
 from snn4.kernels.graph import Arg, Number, Op, StepGraph
 from snn4.kernels.prelude import PRELUDE
 
-__all__ = ["BLOCK", "TILE", "Mode", "Travels", "backward_slots", "forward_slots", "print_cpp", "segment", "width"]
+__all__ = ["BACKWARD_SIZES", "BLOCK", "FORWARD_SIZES", "TILE", "Mode", "Travels", "backward_slots", "forward_slots", "print_cpp", "segment", "width"]
 
 Mode: TypeAlias = Literal["recompute", "save"]
 Travels: TypeAlias = Literal["real", "bf16"]
@@ -40,6 +40,12 @@ SEGMENT_BYTES = 32 << 10
 # how many rows before it is needed one is asked for
 AHEAD = 4
 
+# the first slots of every kernel's array
+FORWARD_SIZES = ("T", "N", "P", "XS", "W", "K", "stream", "threads", "numbers", "x", "y")
+BACKWARD_SIZES = (
+    *("T", "N", "P", "XS", "W", "K", "B", "G", "stream", "threads", "numbers"),
+    *("x", "gy", "gx", "partial", "sums"),
+)
 # what does not have the type of arithmetic
 _TYPES = {"x": "xreal", "gx": "xreal", "gxt": "xreal", "y": "yreal", "gy": "yreal", "yt": "yreal"}
 _INTEGERS = frozenset(("T", "N", "P", "XS", "W", "K", "B", "G", "stream", "threads", "numbers"))
@@ -60,7 +66,7 @@ def forward_slots(graph: StepGraph, mode: Mode) -> tuple[str, ...]:
     states = range(len(graph.states))
     kept = range(len(graph.saved()) if mode == "save" else 0)
     return (
-        *("T", "N", "P", "XS", "W", "K", "stream", "threads", "numbers", "x", "y"),
+        *FORWARD_SIZES,
         *(f"first{k}" for k in states),
         *(f"step{k}" for k in states),
         *(f"last{k}" for k in states),
@@ -75,7 +81,7 @@ def backward_slots(graph: StepGraph, mode: Mode) -> tuple[str, ...]:
     states = range(len(graph.states))
     kept = range(len(graph.saved()) if mode == "save" else 0)
     return (
-        *("T", "N", "P", "XS", "W", "K", "B", "G", "stream", "threads", "numbers", "x", "gy", "gx", "partial", "sums"),
+        *BACKWARD_SIZES,
         *(f"first{k}" for k in states),
         *(f"step{k}" for k in states),
         *(f"glast{k}" for k in states),

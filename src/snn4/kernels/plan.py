@@ -49,7 +49,6 @@ _ROW = cpp.TILE
 # pieces of work of a backward pass that sums per neuron
 _UNITS = 64
 _PLANS = 1024
-_NOTHING = torch.empty(0, dtype=torch.float64, device="cpu")
 _TRAVELS: dict[torch.dtype, cpp.Travels] = {torch.bfloat16: "bf16"}
 
 
@@ -236,40 +235,12 @@ class Plan:
         need_state: bool,
     ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
         """Gradients of the input, of the first state and of the neuron's tensors."""
-        first, begin = starts(state, layout)
-        found = self.backward_from(
-            xs, begin, kept, ready, grad_ys, grad_last, layout, keeps, need_x=need_x, need_state=need_state
-        )
-        del first
-        return found
-
-    def backward_from(
-        self,
-        xs: Tensor | None,
-        begin: Sequence[int],
-        kept: Sequence[Tensor],
-        ready: Prepared,
-        grad_ys: Tensor,
-        grad_last: Sequence[Tensor | None],
-        layout: Layout,
-        keeps: Keeps,
-        *,
-        need_x: bool,
-        need_state: bool,
-    ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
-        """`backward` from a first state that lies at `begin`, as `starts` gives it."""
         steps, row = len(grad_ys), self.row_of(layout)
-        if not self.bare:
-            # a copy: the graph may be gone through again
-            ready = self.prepared(Prepared(dict(ready.values), dict(ready.rows)), self.late, layout, row)
-        tiles, periods = -(-row // cpp.width(steps, self.travels.x.itemsize)), -(-layout.count // row)
-        # what is learned per neuron is summed in as few parts as keep all threads busy; the same for any number of them
-        groups = min(periods, max(1, _UNITS // tiles)) if self.wide_roots else periods
-        block = min(cpp.BLOCK, max(1, tiles * groups // _UNITS))
-        units = -(-tiles // block) * groups
-        scalars, wide = len(self.scalar_roots), len(self.wide_roots)
-        size = scalars * (units + 1) + wide * (groups + 1) * row
-        sums = torch.empty(size, dtype=torch.float64, device="cpu") if size else _NOTHING
+        ready = self.late_prepared(ready, layout, row)
+        stride = layout.count if xs is None else xs.stride(0)
+        sizes, room = self.backward_sizes(steps, stride, layout, row)
+        sums = torch.empty(room, dtype=torch.float64, device="cpu")
+        first, begin = starts(state, layout)
         grad_ys = layout.arranged_sequence(grad_ys)
         grad_x = layout.empty(grad_ys, steps, self.travels.x) if need_x else None
         last = [None if grad is None else layout.arranged(grad) for grad in grad_last]
@@ -278,15 +249,35 @@ class Plan:
             "snn4_backward",
             kernel(keeps),
             (
-                *self.sizes(steps, layout.count if xs is None else xs.stride(0), layout, row, block, groups),
-                *addresses((xs, grad_ys, grad_x)),
-                *(sums.data_ptr() + 8 * (scalars + wide * row), sums.data_ptr()),
+                *(*sizes, *addresses((xs, grad_ys, grad_x)), *self.sums_at(sums, row)),
                 *(*begin, *addresses(last), *addresses(grad_first), *self._kept_slots(kept, keeps)),
                 *addresses(map(ready.rows.get, self.traced.inputs)),
             ),
         )
-        del last
+        del first, last
         return grad_x, grad_first, self.gradients(ready.values, sums, layout, row)
+
+    def backward_sizes(self, steps: int, stride: int, layout: Layout, row: int) -> tuple[list[int], int]:
+        """The first slots of a backward pass, and how many numbers its sums are."""
+        tiles, periods = -(-row // cpp.width(steps, self.travels.x.itemsize)), -(-layout.count // row)
+        # what is learned per neuron is summed in as few parts as keep all threads busy; the same for any number of them
+        groups = min(periods, max(1, _UNITS // tiles)) if self.wide_roots else periods
+        block = min(cpp.BLOCK, max(1, tiles * groups // _UNITS))
+        units = -(-tiles // block) * groups
+        room = len(self.scalar_roots) * (units + 1) + len(self.wide_roots) * (groups + 1) * row
+        return self.sizes(steps, stride, layout, row, block, groups), room
+
+    def sums_at(self, sums: Tensor, row: int) -> tuple[int, int]:
+        """Where the parts of the sums begin, and where the sums themselves do."""
+        at = sums.data_ptr()
+        return at + 8 * (len(self.scalar_roots) + len(self.wide_roots) * row), at
+
+    def late_prepared(self, ready: Prepared, layout: Layout, row: int) -> Prepared:
+        """What a backward pass needs of the neuron's tensors."""
+        if self.bare:
+            return ready
+        # a copy: the graph may be gone through again
+        return self.prepared(Prepared(dict(ready.values), dict(ready.rows)), self.late, layout, row)
 
     def _call(self, name: str, mode: cpp.Mode, slots: tuple[int, ...]) -> None:
         self.run(self.function(name, mode), (ctypes.c_int64 * len(slots))(*slots))

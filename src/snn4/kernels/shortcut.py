@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from snn4.kernels import blocks, torch_facts
+from snn4.kernels import blocks, cpp, torch_facts
 from snn4.kernels.choice import wish
 from snn4.kernels.fused import Call, Fused
 from snn4.kernels.identity import Identity
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from snn4.through_time import Kernel, Neuron
 
 __all__ = ["FromRest", "Shortcut"]
+
+# places in the arrays of the compiled functions
+_FORWARD = cpp.FORWARD_SIZES.index("x")
+_THREADS = cpp.FORWARD_SIZES.index("threads")
+_BACKWARD = cpp.BACKWARD_SIZES.index("x")
+_BACK_THREADS = cpp.BACKWARD_SIZES.index("threads")
 
 
 class FromRest:
@@ -52,25 +58,23 @@ class FromRest:
     ) -> None:
         self.plan, self.layout = plan, layout
         self.dtype, self.travels, self.needs_rows = plan.dtype, plan.travels, plan.needs_rows
-        count, size = len(rest), plan.dtype.itemsize
-        self.rest = ((ctypes.c_float if plan.dtype == torch.float32 else ctypes.c_double) * count)(*rest)
-        start = ctypes.addressof(self.rest)
+        self.rest = ((ctypes.c_float if plan.dtype == torch.float32 else ctypes.c_double) * len(rest))(*rest)
+        start, count = ctypes.addressof(self.rest), len(rest)
         # one number for all elements: it lies still
-        self.begin = [*(start + k * size for k in range(count)), *(0 for _ in rest)]
-        mode = kernel(keeps)
-        self.function = plan.function("snn4_forward", mode)
-        sizes = plan.sizes(steps, stride, layout, plan.row_of(layout))
-        kept = len(plan.graph.saved()) if mode == "save" else 0
-        slots = [*sizes, 0, 0, *self.begin, *(0,) * (2 * count + kept + len(plan.traced.inputs))]
-        self.kind: Any = ctypes.c_int64 * len(slots)
-        self.array = self.kind(*slots)
-        self.threads_at, self.x_at = len(sizes) - 2, len(sizes)
-        # states that are kept come first, what a step keeps behind them
-        self.kept_at = len(sizes) + 2 + 3 * count + (count if mode == "save" else 0)
-        self.given_at = len(slots) - len(plan.traced.inputs)
-        self.many = steps * layout.count >= SERIAL
-        self.make = blocks.maker((steps, *layout.shape), (layout.count, *layout.strides), plan.travels.y)
-        self.whole = keeps in (None, "recompute")
+        begin = [*(start + k * plan.size for k in range(count)), *(0 for _ in rest)]
+        mode, row = kernel(keeps), plan.row_of(layout)
+        self.row, self.whole, self.large = row, keeps in (None, "recompute"), steps * layout.count >= SERIAL
+        shape, self.strides = (steps, *layout.shape), (layout.count, *layout.strides)
+        self.make_y = blocks.maker(shape, self.strides, plan.travels.y)
+        self.make_x = blocks.maker(shape, self.strides, plan.travels.x)
+        inputs, kept = len(plan.traced.inputs), len(plan.graph.saved()) if mode == "save" else 0
+        # behind the first state come places for the last one, for states that are kept, what a step keeps, tensors
+        self.ahead = _Slots([*plan.sizes(steps, stride, layout, row), 0, 0, *begin], count, count, kept, inputs)
+        self.first = plan.function("snn4_forward", mode)
+        if keeps is not None:
+            sizes, self.sums = plan.backward_sizes(steps, stride if mode != "save" else layout.count, layout, row)
+            self.back = _Slots([*sizes, 0, 0, 0, 0, 0, *begin], 2 * count, count, kept, inputs)
+            self.second = plan.function("snn4_backward", mode)
 
     def keeps(self, wanted: Backward, steps: int) -> Keeps:
         """As the plan's."""
@@ -87,18 +91,13 @@ class FromRest:
         last: bool,  # noqa: ARG002
     ) -> tuple[Tensor, list[Tensor], list[Tensor], Prepared]:
         """Outputs, and what is kept for the backward pass."""
-        ready = self.plan.ready(tensors, layout)
-        ys = self.make()
-        # a copy, which no other thread fills
-        array = self.kind.from_buffer_copy(self.array)
-        array[self.threads_at] = torch_facts.threads() if self.many else 1
-        array[self.x_at], array[self.x_at + 1] = xs.data_ptr(), ys.data_ptr()
-        kept: list[Tensor] = [] if self.whole else self.plan.room(xs, layout, keeps)
-        if kept:
-            array[self.kept_at : self.kept_at + len(kept)] = addresses(kept)
-        if ready.rows:
-            array[self.given_at :] = addresses(map(ready.rows.get, self.plan.traced.inputs))
-        self.plan.run(self.function, array)
+        plan = self.plan
+        ready, ys = plan.ready(tensors, layout), self.make_y()
+        kept: list[Tensor] = [] if self.whole else plan.room(xs, layout, keeps)
+        array = self.ahead.filled(kept, ready, plan)
+        array[_THREADS] = torch_facts.threads() if self.large else 1
+        array[_FORWARD], array[_FORWARD + 1] = xs.data_ptr(), ys.data_ptr()
+        plan.run(self.first, array)
         return ys, [], kept, ready
 
     def backward(
@@ -110,17 +109,54 @@ class FromRest:
         grad_ys: Tensor,
         grad_last: Sequence[Tensor | None],  # noqa: ARG002
         layout: Layout,
-        keeps: Keeps,
+        keeps: Keeps,  # noqa: ARG002
         *,
         need_x: bool,
         need_state: bool,  # noqa: ARG002
     ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
         """Gradients of the input and of the neuron's tensors."""
-        last = (None,) * len(self.rest)
-        grad_x, _, grads = self.plan.backward_from(
-            xs, self.begin, kept, ready, grad_ys, last, layout, keeps, need_x=need_x, need_state=False
-        )
-        return grad_x, [], grads
+        plan = self.plan
+        ready = plan.late_prepared(ready, layout, self.row)
+        if grad_ys.stride() != self.strides:
+            grad_ys = layout.arranged_sequence(grad_ys)
+        grad_x = self.make_x() if need_x else None
+        array = self.back.filled(kept, ready, plan)
+        array[_BACK_THREADS] = torch_facts.threads() if self.large else 1
+        array[_BACKWARD : _BACKWARD + 3] = addresses((xs, grad_ys, grad_x))
+        if not self.sums:
+            plan.run(self.second, array)
+            return grad_x, [], [None] * len(plan.traced.gradients)
+        sums = torch.empty(self.sums, dtype=torch.float64, device="cpu")
+        array[_BACKWARD + 3], array[_BACKWARD + 4] = plan.sums_at(sums, self.row)
+        plan.run(self.second, array)
+        return grad_x, [], plan.gradients(ready.values, sums, layout, self.row)
+
+
+class _Slots:
+    """The array of a compiled function, with what is the same at every call.
+
+    Args:
+        known: the first slots, those of tensors 0.
+        others: how many slots come then that stay 0.
+        marks: slots for states that are kept.
+        kept: slots for what a step keeps.
+        inputs: slots for the neuron's tensors.
+    """
+
+    def __init__(self, known: Sequence[int], others: int, marks: int, kept: int, inputs: int) -> None:
+        slots = [*known, *(0,) * (others + marks + kept + inputs)]
+        self.kind: Any = ctypes.c_int64 * len(slots)
+        self.array = self.kind(*slots)
+        self.kept_at, self.inputs_at = len(known) + others + (marks if kept else 0), len(slots) - inputs
+
+    def filled(self, kept: Sequence[Tensor], ready: Prepared, plan: Plan) -> Any:
+        """A copy, which no other thread fills, with what is kept and the neuron's tensors."""
+        array = self.kind.from_buffer_copy(self.array)
+        if kept:
+            array[self.kept_at : self.kept_at + len(kept)] = addresses(kept)
+        if ready.rows:
+            array[self.inputs_at :] = addresses(map(ready.rows.get, plan.traced.inputs))
+        return array
 
 
 class Shortcut:
