@@ -259,19 +259,25 @@ def launch(
 
 
 class Call:
-    """What one call of a kernel remembers for its backward pass."""
+    """What calls of one form remember for their backward pass."""
 
     def __init__(
         self, neuron: Neuron, seen: Identity, plan: Runs, layout: Layout, keeps: Keeps, fields: int, last: bool
     ) -> None:
-        self.neuron, self.plan, self.layout, self.fields, self.last = neuron, plan, layout, fields, last
+        # weak: a call that is kept for the next one must not keep its neuron
+        self._neuron = weakref.ref(neuron)
+        self.plan, self.layout, self.fields, self.last = plan, layout, fields, last
         self.keeps: Keeps = keeps
-        # the dtype of the outputs
-        self.gives = plan.dtype
-        self.ready = Prepared({}, {})
         self.key = seen.key
         learned = [name for name, t in seen.tensors.items() if t.requires_grad]
         self.names = [*learned, *(name for name in seen.tensors if name not in learned)]
+
+    @property
+    def neuron(self) -> Neuron:
+        """Whose call it is; a graph that needs it for its backward pass holds it."""
+        found = self._neuron()
+        assert found is not None
+        return found
 
 
 class Fused(torch.autograd.Function):
@@ -281,9 +287,8 @@ class Fused(torch.autograd.Function):
     def forward(ctx: Any, call: Call, xs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Outputs and last state fields; `rest` is the state and the neuron's tensors."""
         state, tensors = rest[: call.fields], rest[call.fields :]
-        ys, last, kept, call.ready = call.plan.forward(xs, state, tensors, call.layout, call.keeps, last=call.last)
-        ctx.call = call
-        call.gives = ys.dtype
+        ys, last, kept, ctx.ready = call.plan.forward(xs, state, tensors, call.layout, call.keeps, last=call.last)
+        ctx.call, ctx.neuron, ctx.gives = call, call.neuron, ys.dtype
         ctx.set_materialize_grads(False)
         # what is kept by "save" makes the input superfluous, but a second derivative starts from it
         ctx.save_for_backward(xs, *rest, *kept) if call.keeps != "save" else ctx.save_for_backward(*rest, *kept)
@@ -302,18 +307,18 @@ class Fused(torch.autograd.Function):
         state, tensors = saved[: call.fields], saved[call.fields : call.fields + len(call.names)]
         kept = saved[call.fields + len(call.names) :]
         if torch.is_grad_enabled():
-            return (None, *differentiable(call, xs, state, tensors, grads, ctx.needs_input_grad[1:]))
+            return (None, *differentiable(call, xs, state, tensors, grads, ctx.needs_input_grad[1:], ctx.gives))
         grad_ys = grads[0]
         if grad_ys is None:
             some = next(g for g in grads if g is not None)
             steps = len(kept[0]) if xs is None else len(xs)
-            grad_ys = some.new_zeros((), dtype=call.gives).expand(steps, *call.layout.shape)
+            grad_ys = some.new_zeros((), dtype=ctx.gives).expand(steps, *call.layout.shape)
         needs = ctx.needs_input_grad[1:]
         grad_x, grad_state, grad_tensors = call.plan.backward(
             xs,
             state,
             kept,
-            call.ready,
+            ctx.ready,
             grad_ys,
             grads[1:] or (None,) * call.fields,
             call.layout,
@@ -331,6 +336,7 @@ def differentiable(
     tensors: Sequence[Tensor],
     grads: Sequence[Tensor | None],
     needs: Sequence[bool],
+    gives: torch.dtype,
 ) -> list[Tensor | None]:
     """The gradient as a differentiable function, for derivatives of higher order: through the reference loop."""
     name = type(call.neuron).__name__
@@ -362,7 +368,7 @@ def differentiable(
         y, *fields = functional_call(module, given, (x, now), tie_weights=False)
         ys.append(y)
         now = tuple(fields)
-    outs = [torch.stack(ys).to(call.gives), *now][: len(grads)]
+    outs = [torch.stack(ys).to(gives), *now][: len(grads)]
     pairs = [(o, g) for o, g in zip(outs, grads, strict=True) if g is not None and o.requires_grad]
     wanted = [v for v, need in zip(views, needs, strict=True) if need]
     found = iter(

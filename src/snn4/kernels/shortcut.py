@@ -185,15 +185,16 @@ class Shortcut:
         rest: Sequence[float],
     ) -> None:
         # weak: what is known about a neuron must not keep it alive
-        self.neuron, self.asked, self.seen, self.same = weakref.ref(neuron), asked, seen, same
+        self.neuron, self.asked, self.same = weakref.ref(neuron), asked, same
         self.wish = wish()
         self.shape, self.strides, self.dtype, self.low = xs.shape, xs.stride(), xs.dtype, xs.dtype != plan.dtype
         self.layout = layout
-        self.keeps = plan.keeps(self.wish.backward, len(xs))
+        keeps = plan.keeps(self.wish.backward, len(xs))
         learned = [t for t in seen.tensors.values() if t.requires_grad]
         self.learned = bool(learned)
         self.tensors = [*learned, *(t for t in seen.tensors.values() if not t.requires_grad)]
-        self.training = FromRest(plan, len(xs), xs.stride(0), layout, self.keeps, rest)
+        training = FromRest(plan, len(xs), xs.stride(0), layout, keeps, rest)
+        self.call = Call(neuron, seen, training, layout, keeps, 0, False)
         self.alone = FromRest(plan, len(xs), xs.stride(0), layout, None, rest)
 
     def __call__(self, neuron: Neuron, xs: Tensor) -> Tensor | None:
@@ -216,8 +217,7 @@ class Shortcut:
         ):
             return None
         if torch.is_grad_enabled() and (self.learned or xs.requires_grad):
-            call = Call(neuron, self.seen, self.training, self.layout, self.keeps, 0, False)
             apply = cast("Callable[..., tuple[Tensor, ...]]", Fused.apply)
-            return apply(call, xs, *self.tensors)[0]
+            return apply(self.call, xs, *self.tensors)[0]
         tensors = [t.detach() for t in self.tensors]
         return self.alone.forward(xs.detach(), (), tensors, self.layout, None, last=False)[0]
