@@ -58,6 +58,7 @@ class _Seen:
         # by identity: whatever else is in a neuron is told apart by walking again
         self.mappings: list[Mapping[Any, Any]] = []
         self.names: list[tuple[Mapping[str, Any], str, Any]] = []
+        self.cells: list[tuple[types.CellType, Any]] = []
         # with one of them, a neuron is refused
         self.hooks: list[Mapping[Any, Any]] = []
         # lists and the like change without becoming another object
@@ -81,6 +82,10 @@ class _Seen:
             return False
         for names, name, value in self.names:
             now = names.get(name)
+            if now is not value and (value is not _OTHER or type(now) in _NUMBERS):
+                return False
+        for cell, value in self.cells:
+            now = _inside(cell)
             if now is not value and (value is not _OTHER or type(now) in _NUMBERS):
                 return False
         for tensor, shape, dtype, grad, device in self.tensors:
@@ -153,10 +158,13 @@ def _of_class(cls: type, seen: _Seen) -> tuple[Any, ...]:
                     seen.names.append((names, outer, found if number else _OTHER))
                     if number:
                         parts.append(repr(found))
-                cells = value.__closure__ or ()
-                # a cell can be filled anew
-                seen.complete = seen.complete and not cells
-                parts += (repr(v) for v in map(_inside, cells) if type(v) in _NUMBERS)
+                for cell in value.__closure__ or ():
+                    # one can be filled anew
+                    found = _inside(cell)
+                    number = type(found) in _NUMBERS
+                    seen.cells.append((cell, found if number else _OTHER))
+                    if number:
+                        parts.append(repr(found))
     return tuple(parts)
 
 
