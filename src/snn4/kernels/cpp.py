@@ -11,85 +11,28 @@ Inputs and their gradients (`takes`), outputs and theirs (`gives`), may travel i
 they are widened where they are read, which is exact, and rounded once where they are written. States, parameters, sums
 and whatever is kept between the two passes have all bits.
 
-Both functions take one array of 64-bit integers, sizes and addresses, in the order of `forward_slots` and
-`backward_slots`.
+Both functions take one array of 64-bit integers, sizes and addresses, in the order of
+`snn4.kernels.slots`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from snn4.kernels.expression import atom, expression
 from snn4.kernels.graph import Arg, Number, Op, StepGraph
 from snn4.kernels.prelude import PRELUDE
+from snn4.kernels.slots import BLOCK, TILE, Mode, Travels, backward_slots, forward_slots
 
-__all__ = ["BACKWARD_SIZES", "BLOCK", "FORWARD_SIZES", "TILE", "Mode", "Travels", "backward_slots", "forward_slots", "print_cpp", "segment", "width"]
+__all__ = ["print_cpp"]
 
-Mode: TypeAlias = Literal["recompute", "save"]
-Travels: TypeAlias = Literal["real", "bf16"]
-
-# elements of a tile
-TILE = 256
-# most tiles of a unit of work
-BLOCK = 8
-# up to so many steps, shorter tiles are faster
-FEW = 5
-# what is kept of a segment of a tile fits into the first cache
-SEGMENT_BYTES = 32 << 10
 # how many rows before it is needed one is asked for
 AHEAD = 4
 
-# the first slots of every kernel's array
-FORWARD_SIZES = ("T", "N", "P", "XS", "W", "K", "stream", "threads", "numbers", "x", "y")
-BACKWARD_SIZES = (
-    *("T", "N", "P", "XS", "W", "K", "B", "G", "stream", "threads", "numbers"),
-    *("x", "gy", "gx", "partial", "sums"),
-)
 # what does not have the type of arithmetic
 _TYPES = {"x": "xreal", "gx": "xreal", "gxt": "xreal", "y": "yreal", "gy": "yreal", "yt": "yreal"}
 _INTEGERS = frozenset(("T", "N", "P", "XS", "W", "K", "B", "G", "stream", "threads", "numbers"))
-
-
-def width(steps: int, size: int) -> int:
-    """Elements of a tile of `steps` numbers of `size` bytes: half of the room where few rows are open at a time."""
-    return min(TILE, TILE * 4 // size // (1 if steps > FEW else 2))
-
-
-def segment(graph: StepGraph) -> int:
-    """Steps of a segment of the backward pass."""
-    return max(8, SEGMENT_BYTES // (TILE * 4 * max(1, len(graph.saved()))))
-
-
-def forward_slots(graph: StepGraph, mode: Mode) -> tuple[str, ...]:
-    """What the forward function reads from its array, in order."""
-    states = range(len(graph.states))
-    kept = range(len(graph.saved()) if mode == "save" else 0)
-    return (
-        *FORWARD_SIZES,
-        *(f"first{k}" for k in states),
-        *(f"step{k}" for k in states),
-        *(f"last{k}" for k in states),
-        *(f"mark{k}" for k in states),
-        *(f"kept{k}" for k in kept),
-        *(p.name for p in graph.parameters),
-    )
-
-
-def backward_slots(graph: StepGraph, mode: Mode) -> tuple[str, ...]:
-    """What the backward function reads from its array, in order."""
-    states = range(len(graph.states))
-    kept = range(len(graph.saved()) if mode == "save" else 0)
-    return (
-        *BACKWARD_SIZES,
-        *(f"first{k}" for k in states),
-        *(f"step{k}" for k in states),
-        *(f"glast{k}" for k in states),
-        *(f"gfirst{k}" for k in states),
-        *(f"mark{k}" for k in states),
-        *(f"kept{k}" for k in kept),
-        *(p.name for p in graph.parameters),
-    )
 
 
 def _narrow(row: str, value: Arg) -> str:
@@ -423,7 +366,9 @@ def print_cpp(
         f"typedef {real} real;",
         f"typedef {takes} xreal;",
         f"typedef {gives} yreal;",
-        f"enum : i64 {{ TILE = {TILE}, BLOCK = {BLOCK}, LANES = 64 / std::min(sizeof(real), std::min(sizeof(xreal), sizeof(yreal))) }};",
+        # what comes and goes in few bits is streamed in whole cache lines, too
+        "constexpr size_t FEWEST = std::min(sizeof(real), std::min(sizeof(xreal), sizeof(yreal)));",
+        f"enum : i64 {{ TILE = {TILE}, BLOCK = {BLOCK}, LANES = 64 / FEWEST }};",
         "",
     )
     printer.forward()

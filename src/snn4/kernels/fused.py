@@ -23,12 +23,24 @@ from snn4.through_time import registry
 
 if TYPE_CHECKING:
     from snn4.kernels.choice import Backward
-    from snn4.kernels.cpp import Mode
     from snn4.kernels.plan import Keeps
+    from snn4.kernels.slots import Mode
     from snn4.through_time import Neuron
     from snn4.through_time.again import Again
 
-__all__ = ["CPP", "NUMBA", "Call", "CpuKernel", "Fused", "Runs", "accepted", "differentiable", "launch", "travels_of", "unfit"]
+__all__ = [
+    "CPP",
+    "NUMBA",
+    "Call",
+    "CpuKernel",
+    "Fused",
+    "Runs",
+    "accepted",
+    "differentiable",
+    "launch",
+    "travels_of",
+    "unfit",
+]
 
 AnyPlan: TypeAlias = Plan | NumbaPlan
 PlanFor: TypeAlias = "Callable[[Neuron, Identity, Sequence[int], torch.dtype, Mode, Travels | None], AnyPlan | str]"
@@ -127,7 +139,7 @@ class CpuKernel:
         self._local.accepted = None
         if xs.device.type != "cpu":
             return f"the input lies on {xs.device}"
-        travels = travels_of(neuron, xs)
+        travels = _travels_of(neuron, xs)
         if isinstance(travels, str):
             return travels
         real = xs.dtype if travels is None else torch.float32
@@ -192,7 +204,7 @@ class CpuKernel:
         return launch(neuron, xs, state, seen, plan, last=last)
 
 
-def travels_of(neuron: Neuron, xs: Tensor) -> Travels | str | None:
+def _travels_of(neuron: Neuron, xs: Tensor) -> Travels | str | None:
     """How the numbers of a call travel, None for in its own dtype; or why a kernel on the CPU cannot read them.
 
     Under autocast a state is float32, and inputs come in few bits. Outputs go on so where they lose nothing by it.

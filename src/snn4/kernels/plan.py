@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from snn4.core.errors import MissingLibraryError
-from snn4.kernels import build, cpp, torch_facts
-from snn4.kernels.identity import Identity
+from snn4.kernels import build, cpp, slots, torch_facts
 from snn4.kernels.host import needed_calls, run_calls
+from snn4.kernels.identity import Identity
 from snn4.kernels.layout import Layout
 from snn4.kernels.split import HostCall, Traced, host_name
 from snn4.kernels.trace import traced_step
@@ -45,11 +45,11 @@ SERIAL = 32_768
 # above, what is written would not stay in the cache anyway
 _STREAM_BYTES = 8 << 20
 # shortest row of parameters that differ between neurons; shorter ones are repeated
-_ROW = cpp.TILE
+_ROW = slots.TILE
 # pieces of work of a backward pass that sums per neuron
 _UNITS = 64
 _PLANS = 1024
-_TRAVELS: dict[torch.dtype, cpp.Travels] = {torch.bfloat16: "bf16"}
+_TRAVELS: dict[torch.dtype, slots.Travels] = {torch.bfloat16: "bf16"}
 
 
 class Travels(NamedTuple):
@@ -95,7 +95,7 @@ class Plan:
         self.scalar_roots = [k for k, root in enumerate(self.graph.roots) if not root.per_neuron]
         self.needs_rows = self.wide or bool(self.wide_roots)
         self.libraries: dict[str, ctypes.CDLL] = {}
-        self.functions: dict[tuple[str, cpp.Mode], Callable[[Any], int]] = {}
+        self.functions: dict[tuple[str, slots.Mode], Callable[[Any], int]] = {}
         # nothing but numbers and states: the host has nothing to do
         self.bare = not (self.graph.parameters or self.graph.roots or traced.calls)
         forward = {a for op in self.graph.forward for a in op.args} | {self.graph.y, *self.graph.new_states}
@@ -105,22 +105,22 @@ class Plan:
         done = {call.out for call in self.early}
         self.late = [call for call in traced.calls if call.out not in done]
 
-    def library(self, mode: cpp.Mode) -> ctypes.CDLL:
+    def library(self, mode: slots.Mode) -> ctypes.CDLL:
         """The compiled kernels."""
         known = self.libraries.get(mode)
         if known is None:
             known = self.libraries[mode] = build.library(self.source(mode), label=self.label)
         return known
 
-    def source(self, mode: cpp.Mode) -> str:
+    def source(self, mode: slots.Mode) -> str:
         """The C++ of the kernels."""
-        takes, gives = (_TRAVELS.get(dtype, "real") for dtype in self.travels)
+        takes, gives = _TRAVELS.get(self.travels.x, "real"), _TRAVELS.get(self.travels.y, "real")
         return cpp.print_cpp(self.graph, mode, self.real, takes, gives)
 
     @functools.cached_property
     def segment(self) -> int:
         """Steps between two states that are kept."""
-        return cpp.segment(self.graph)
+        return slots.segment(self.graph)
 
     def keeps(self, wanted: Backward, steps: int) -> Keeps:
         """What the forward pass keeps for a sequence of `steps`."""
@@ -171,7 +171,7 @@ class Plan:
         """The first slots of a call: sizes and settings."""
         elements = steps * layout.count
         return [
-            *(steps, layout.count, row, stride, cpp.width(steps, self.travels.x.itemsize), self.segment, *more),
+            *(steps, layout.count, row, stride, slots.width(steps, self.travels.x.itemsize), self.segment, *more),
             elements * self.travels.y.itemsize > _STREAM_BYTES,
             torch_facts.threads() if elements >= SERIAL else 1,
             self.numbers_at,
@@ -210,6 +210,7 @@ class Plan:
         return ys, after, kept, ready
 
     def room(self, xs: Tensor, layout: Layout, keeps: Keeps | None) -> list[Tensor]:
+        """Memory for what the forward pass keeps."""
         if keeps == "save":
             return [layout.empty(xs, len(xs), self.dtype) for _ in self.graph.saved()]
         if keeps == "checkpoint":
@@ -259,10 +260,10 @@ class Plan:
 
     def backward_sizes(self, steps: int, stride: int, layout: Layout, row: int) -> tuple[list[int], int]:
         """The first slots of a backward pass, and how many numbers its sums are."""
-        tiles, periods = -(-row // cpp.width(steps, self.travels.x.itemsize)), -(-layout.count // row)
+        tiles, periods = -(-row // slots.width(steps, self.travels.x.itemsize)), -(-layout.count // row)
         # what is learned per neuron is summed in as few parts as keep all threads busy; the same for any number of them
         groups = min(periods, max(1, _UNITS // tiles)) if self.wide_roots else periods
-        block = min(cpp.BLOCK, max(1, tiles * groups // _UNITS))
+        block = min(slots.BLOCK, max(1, tiles * groups // _UNITS))
         units = -(-tiles // block) * groups
         room = len(self.scalar_roots) * (units + 1) + len(self.wide_roots) * (groups + 1) * row
         return self.sizes(steps, stride, layout, row, block, groups), room
@@ -279,10 +280,10 @@ class Plan:
         # a copy: the graph may be gone through again
         return self.prepared(Prepared(dict(ready.values), dict(ready.rows)), self.late, layout, row)
 
-    def _call(self, name: str, mode: cpp.Mode, slots: tuple[int, ...]) -> None:
-        self.run(self.function(name, mode), (ctypes.c_int64 * len(slots))(*slots))
+    def _call(self, name: str, mode: slots.Mode, given: tuple[int, ...]) -> None:
+        self.run(self.function(name, mode), (ctypes.c_int64 * len(given))(*given))
 
-    def function(self, name: str, mode: cpp.Mode) -> Callable[[Any], int]:
+    def function(self, name: str, mode: slots.Mode) -> Callable[[Any], int]:
         """A compiled function; its argument is the array of slots."""
         known = self.functions.get((name, mode))
         if known is None:
@@ -335,7 +336,7 @@ def starts(state: Sequence[Tensor], layout: Layout) -> tuple[list[Tensor], list[
     return arranged, [*addresses(arranged), *own]
 
 
-def kernel(keeps: str | None) -> cpp.Mode:
+def kernel(keeps: str | None) -> slots.Mode:
     """Which kernels do it."""
     return "save" if keeps == "save" else "recompute"
 
@@ -349,7 +350,7 @@ def plan_for(
     seen: Identity,
     features: Sequence[int],
     dtype: torch.dtype,
-    mode: cpp.Mode,
+    mode: slots.Mode,
     travels: Travels | None = None,
 ) -> Plan | str:
     """The plan for a call, made at its first use; or why there is none."""

@@ -69,7 +69,7 @@ static inline double f_tanh(double x) {
   return a < 0.625 ? small : (x < 0 ? -big : big);
 }
 
-// Numbers that travel in 16 bits: exact on the way in, rounded to the nearest on the way out, half to even, as torch does.
+// Numbers that travel in 16 bits: exact on the way in, rounded on the way out, to the nearest, ties to even.
 typedef uint16_t bf16;
 static inline float wide(bf16 h) { const uint32_t u = (uint32_t)h << 16; float f; std::memcpy(&f, &u, 4); return f; }
 static inline float wide(float v) { return v; }

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from snn4.kernels import blocks, cpp, torch_facts
+from snn4.kernels import blocks, slots, torch_facts
 from snn4.kernels.choice import wish
 from snn4.kernels.fused import Call, Fused
 from snn4.kernels.identity import Identity
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["FromRest", "Shortcut"]
 
 # places in the arrays of the compiled functions
-_FORWARD = cpp.FORWARD_SIZES.index("x")
-_THREADS = cpp.FORWARD_SIZES.index("threads")
-_BACKWARD = cpp.BACKWARD_SIZES.index("x")
-_BACK_THREADS = cpp.BACKWARD_SIZES.index("threads")
+_FORWARD = slots.FORWARD_SIZES.index("x")
+_THREADS = slots.FORWARD_SIZES.index("threads")
+_BACKWARD = slots.BACKWARD_SIZES.index("x")
+_BACK_THREADS = slots.BACKWARD_SIZES.index("threads")
 
 
 class FromRest:
@@ -83,12 +83,12 @@ class FromRest:
     def forward(
         self,
         xs: Tensor,
-        state: Sequence[Tensor],  # noqa: ARG002  (there is none)
+        state: Sequence[Tensor],
         tensors: Sequence[Tensor],
         layout: Layout,
         keeps: Keeps | None,
         *,
-        last: bool,  # noqa: ARG002
+        last: bool,
     ) -> tuple[Tensor, list[Tensor], list[Tensor], Prepared]:
         """Outputs, and what is kept for the backward pass."""
         plan = self.plan
@@ -103,16 +103,16 @@ class FromRest:
     def backward(
         self,
         xs: Tensor | None,
-        state: Sequence[Tensor],  # noqa: ARG002
+        state: Sequence[Tensor],
         kept: Sequence[Tensor],
         ready: Prepared,
         grad_ys: Tensor,
-        grad_last: Sequence[Tensor | None],  # noqa: ARG002
+        grad_last: Sequence[Tensor | None],
         layout: Layout,
-        keeps: Keeps,  # noqa: ARG002
+        keeps: Keeps,
         *,
         need_x: bool,
-        need_state: bool,  # noqa: ARG002
+        need_state: bool,
     ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
         """Gradients of the input and of the neuron's tensors."""
         plan = self.plan
@@ -144,10 +144,10 @@ class _Slots:
     """
 
     def __init__(self, known: Sequence[int], others: int, marks: int, kept: int, inputs: int) -> None:
-        slots = [*known, *(0,) * (others + marks + kept + inputs)]
-        self.kind: Any = ctypes.c_int64 * len(slots)
-        self.array = self.kind(*slots)
-        self.kept_at, self.inputs_at = len(known) + others + (marks if kept else 0), len(slots) - inputs
+        whole = [*known, *(0,) * (others + marks + kept + inputs)]
+        self.kind: Any = ctypes.c_int64 * len(whole)
+        self.array = self.kind(*whole)
+        self.kept_at, self.inputs_at = len(known) + others + (marks if kept else 0), len(whole) - inputs
 
     def filled(self, kept: Sequence[Tensor], ready: Prepared, plan: Plan) -> Any:
         """A copy, which no other thread fills, with what is kept and the neuron's tensors."""

@@ -46,7 +46,8 @@ class Fused(torch.nn.Sequential):
     Outputs, states, running statistics and gradients equal those of torch.nn.Sequential bit for bit, and names in the
     state dict and in the state of `snn4.run` are the same, so that one can be loaded into the other. Where a kernel
     refuses (`snn4.explain` tells), layers run one by one: without a C++ compiler, on other devices than the CPU, in
-    bfloat16 under autocast, inside torch.compile and torch.func, for a member with a hook.
+    bfloat16 under autocast (where the norm rounds its output), inside torch.compile and torch.func, for a member with a
+    hook.
 
     Args:
         layers: as in torch.nn.Sequential.
@@ -136,7 +137,8 @@ def _normed(layer: BatchNorm2d, neuron: Neuron, zs: Tensor) -> Tensor:
     )
 
     # the neuron then sees an output that the norm has rounded, which the kernel does not repeat
-    low = "" if zs.dtype in _DTYPES else f"the input is {str(zs.dtype).removeprefix('torch.')}, which the norm rounds to"
+    dtype = str(zs.dtype).removeprefix("torch.")
+    low = "" if zs.dtype in _DTYPES else f"the input is {dtype}, which the norm rounds to"
 
     def sequence(zs: Tensor, state: Any) -> tuple[Tensor, Any]:
         done = low or normed(norm, neuron, zs, state)
