@@ -38,7 +38,6 @@ __all__ = [
     "accepted",
     "differentiable",
     "launch",
-    "travels_of",
     "unfit",
 ]
 
