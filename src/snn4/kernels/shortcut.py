@@ -26,6 +26,7 @@ from snn4.kernels.identity import Identity
 from snn4.kernels.layout import Layout
 from snn4.kernels.plan import SERIAL, Keeps, Plan, Prepared, addresses, kernel
 from snn4.through_time import registry
+from snn4.through_time.autograd import saved_tensor_hooks
 from snn4.through_time.session import idle
 
 if TYPE_CHECKING:
@@ -217,6 +218,9 @@ class Shortcut:
         ):
             return None
         if torch.is_grad_enabled() and (self.learned or xs.requires_grad):
+            if saved_tensor_hooks() is not None:
+                # a checkpoint's recomputation, which takes the long way, must keep as many tensors as this call
+                return None
             apply = cast("Callable[..., tuple[Tensor, ...]]", Fused.apply)
             return apply(self.call, xs, *self.tensors)[0]
         tensors = [t.detach() for t in self.tensors]
