@@ -30,7 +30,7 @@ __all__ = ["FLAGS", "SOURCE", "Maker", "empty", "maker", "pool"]
 _SMALLEST = 128 << 10
 _DEFAULT_MIB = 1024
 # kinds of numbers in DLPack
-_CODES = {torch.float32: 2, torch.float64: 2, torch.bfloat16: 4}
+_CODES = {torch.float16: 2, torch.float32: 2, torch.float64: 2, torch.bfloat16: 4}
 
 FLAGS = ("-pthread",)
 # the structures are those of DLPack, the format in which array libraries hand memory to each other
@@ -201,7 +201,7 @@ class Maker:
     Args:
         shape: of the tensors.
         strides: of the tensors.
-        dtype: float32, float64 or bfloat16.
+        dtype: float16, bfloat16, float32 or float64.
     """
 
     def __init__(self, shape: tuple[int, ...], strides: tuple[int, ...], dtype: torch.dtype) -> None:
@@ -226,5 +226,5 @@ maker = functools.lru_cache(maxsize=1024)(Maker)
 
 
 def empty(shape: Sequence[int], strides: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Unwritten memory on the CPU, as `torch.empty_strided` gives it: dense, of float32, float64 or bfloat16."""
+    """Unwritten memory on the CPU, as `torch.empty_strided` gives it: dense, of any floating-point type."""
     return maker(tuple(shape), tuple(strides), dtype)()
