@@ -58,6 +58,14 @@ def test_it_is_like_a_tensor_of_torch():
         assert room(4).is_inference()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_every_floating_point_type(dtype):
+    found = room(4, dtype).fill_(1.5)
+    assert found.dtype == dtype
+    assert found.nbytes == 4 * MIB
+    assert found.eq(1.5).all()
+
+
 def test_the_bound_holds():
     held = [room(8) for _ in range(12)]
     held.clear()

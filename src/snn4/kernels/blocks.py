@@ -22,12 +22,15 @@ from torch import Tensor
 
 from snn4.core.errors import OptionError, Snn4Error
 from snn4.kernels import build
+from snn4.kernels.torch_facts import from_dlpack
 
-__all__ = ["FLAGS", "SOURCE", "empty", "pool"]
+__all__ = ["FLAGS", "SOURCE", "Maker", "empty", "maker", "pool"]
 
 # smaller ones are served well by the C library
 _SMALLEST = 128 << 10
 _DEFAULT_MIB = 1024
+# kinds of numbers in DLPack
+_CODES = {torch.float16: 2, torch.float32: 2, torch.float64: 2, torch.bfloat16: 4}
 
 FLAGS = ("-pthread",)
 # the structures are those of DLPack, the format in which array libraries hand memory to each other
@@ -89,7 +92,7 @@ static void give(DLManagedTensor* m) {
   drop(out);
   std::free(m);
 }
-extern "C" void* take(i64 bytes, i64 bits, i64 ndim, const i64* shape_and_strides) {
+extern "C" void* take(i64 bytes, i64 code, i64 bits, i64 ndim, const i64* shape_and_strides) {
   // in steps of an eighth, so that a little larger or smaller batch finds the same blocks
   i64 step = bytes >= HUGE ? HUGE : 16 << 10;
   while (step * 16 < bytes) step *= 2;
@@ -108,8 +111,8 @@ extern "C" void* take(i64 bytes, i64 bits, i64 ndim, const i64* shape_and_stride
   if (!m) { munmap(block.data, (size_t)wanted); return nullptr; }
   i64* sizes = (i64*)(m + 1);
   for (i64 d = 0; d < 2 * ndim; d++) sizes[d] = shape_and_strides[d];
-  // 1: the CPU; 2: floating point
-  m->tensor = {block.data, {1, 0}, (int32_t)ndim, {2, (uint8_t)bits, 1}, sizes, sizes + ndim, 0};
+  // 1: the CPU
+  m->tensor = {block.data, {1, 0}, (int32_t)ndim, {(uint8_t)code, (uint8_t)bits, 1}, sizes, sizes + ndim, 0};
   m->context = (void*)(intptr_t)wanted;
   m->deleter = give;
   return m;
@@ -160,6 +163,11 @@ def pool(mib: int | None = None) -> int:
 def _bound_mib() -> int:
     if _wanted is not None:
         return _wanted
+    return _named_mib()
+
+
+@functools.cache
+def _named_mib() -> int:
     named = os.environ.get("SNN4_POOL", "")
     return int(named) if named.isdecimal() else _DEFAULT_MIB
 
@@ -172,7 +180,7 @@ def _library() -> Any:
     except Snn4Error:
         return None
     library.take.restype = ctypes.c_void_p
-    library.take.argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
+    library.take.argtypes = [*(ctypes.c_int64,) * 4, ctypes.c_void_p]
     library.bound.argtypes, library.bound.restype = [ctypes.c_int64], None
     library.holding.restype = ctypes.c_int64
     library.bound(_bound_mib() << 20)
@@ -187,15 +195,36 @@ def _capsule() -> Callable[[int, bytes, None], Any]:
     return make
 
 
+class Maker:
+    """Unwritten memory on the CPU, dense, of one form: `torch.empty_strided` from the list of blocks.
+
+    Args:
+        shape: of the tensors.
+        strides: of the tensors.
+        dtype: float16, bfloat16, float32 or float64.
+    """
+
+    def __init__(self, shape: tuple[int, ...], strides: tuple[int, ...], dtype: torch.dtype) -> None:
+        self.shape, self.strides, self.dtype = shape, strides, dtype
+        self.small = math.prod(shape) * dtype.itemsize < _SMALLEST
+        sizes = (ctypes.c_int64 * (2 * len(shape)))(*shape, *strides)
+        # what the compiled function gets, each time
+        self.form = math.prod(shape) * dtype.itemsize, _CODES[dtype], 8 * dtype.itemsize, len(shape), sizes
+
+    def __call__(self) -> Tensor:
+        """One tensor."""
+        # torch fills fresh memory where it is asked to be deterministic, and only its own
+        if not self.small and not torch.are_deterministic_algorithms_enabled() and _bound_mib():
+            library = _library()
+            managed = None if library is None else library.take(*self.form)
+            if managed is not None:
+                return from_dlpack(_capsule()(managed, b"dltensor", None))
+        return torch.empty_strided(self.shape, self.strides, dtype=self.dtype, device="cpu")
+
+
+maker = functools.lru_cache(maxsize=1024)(Maker)
+
+
 def empty(shape: Sequence[int], strides: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Unwritten memory on the CPU, as `torch.empty_strided` gives it: dense, of float32 or float64."""
-    bytes_ = math.prod(shape) * dtype.itemsize
-    # torch fills fresh memory where it is asked to be deterministic, and only its own
-    plain = bytes_ < _SMALLEST or _bound_mib() == 0 or torch.are_deterministic_algorithms_enabled()
-    library = None if plain else _library()
-    if library is not None:
-        ndim = len(shape)
-        managed = library.take(bytes_, 8 * dtype.itemsize, ndim, (ctypes.c_int64 * (2 * ndim))(*shape, *strides))
-        if managed is not None:
-            return torch.from_dlpack(_capsule()(managed, b"dltensor", None))
-    return torch.empty_strided(tuple(shape), tuple(strides), dtype=dtype, device="cpu")
+    """Unwritten memory on the CPU, as `torch.empty_strided` gives it: dense, of any floating-point type."""
+    return maker(tuple(shape), tuple(strides), dtype)()

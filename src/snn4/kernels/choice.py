@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +26,14 @@ class Wish:
     backward: Backward = "auto"
 
 
+@functools.cache
+def _made(implementation: str = "auto", backward: Backward = "auto") -> Wish:
+    """The same object for the same wish."""
+    return Wish(implementation, backward)
+
+
 class _Local(threading.local):
-    wish: Wish = Wish()
+    wish: Wish = _made()
 
 
 _local = _Local()
@@ -74,7 +81,7 @@ def use(implementation: str = "auto", *, backward: Backward | None = None) -> It
             suggest(str(backward), _MODES),
         )
     before = _local.wish
-    _local.wish = Wish(implementation, backward or before.backward)
+    _local.wish = _made(implementation, backward or before.backward)
     try:
         yield
     finally:

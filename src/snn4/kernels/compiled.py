@@ -69,7 +69,7 @@ def _asked(plan_for: PlanFor, neuron: Neuron, features: tuple[int, ...], dtype: 
         return str(reason)
     if any(t.device.type != "cpu" or type(t) not in (Tensor, torch.nn.Parameter) for t in seen.tensors.values()):
         return "a parameter on another device than the input, or a tensor subclass"
-    plan = plan_for(neuron, seen, features, dtype, "recompute")
+    plan = plan_for(neuron, seen, features, dtype, "recompute", None)
     if isinstance(plan, str):
         return plan
     learned = [name for name, tensor in seen.tensors.items() if tensor.requires_grad]

@@ -7,76 +7,37 @@ from the fewest values that give it, a minimum cut. States before segments come 
 made first. T, the number of elements, the numbers of the neuron and its tensors are arguments; only the structure of a
 step is compiled.
 
-Both functions take one array of 64-bit integers, sizes and addresses, in the order of `forward_slots` and
-`backward_slots`.
+Inputs and their gradients (`takes`), outputs and theirs (`gives`), may travel in bfloat16 where arithmetic is float32:
+they are widened where they are read, which is exact, and rounded once where they are written. States, parameters, sums
+and whatever is kept between the two passes have all bits.
+
+Both functions take one array of 64-bit integers, sizes and addresses, in the order of
+`snn4.kernels.slots`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from snn4.kernels.expression import atom, expression
 from snn4.kernels.graph import Arg, Number, Op, StepGraph
 from snn4.kernels.prelude import PRELUDE
+from snn4.kernels.slots import BLOCK, TILE, Mode, Travels, backward_slots, forward_slots
 
-__all__ = ["BLOCK", "TILE", "Mode", "backward_slots", "forward_slots", "print_cpp", "segment", "width"]
+__all__ = ["print_cpp"]
 
-Mode: TypeAlias = Literal["recompute", "save"]
-
-# elements of a tile
-TILE = 256
-# most tiles of a unit of work
-BLOCK = 8
-# up to so many steps, shorter tiles are faster
-FEW = 5
-# what is kept of a segment of a tile fits into the first cache
-SEGMENT_BYTES = 32 << 10
 # how many rows before it is needed one is asked for
 AHEAD = 4
 
+# what does not have the type of arithmetic
+_TYPES = {"x": "xreal", "gx": "xreal", "gxt": "xreal", "y": "yreal", "gy": "yreal", "yt": "yreal"}
 _INTEGERS = frozenset(("T", "N", "P", "XS", "W", "K", "B", "G", "stream", "threads", "numbers"))
 
 
-def width(steps: int, size: int) -> int:
-    """Elements of a tile of `steps` numbers of `size` bytes: half of the room where few rows are open at a time."""
-    return TILE * 4 // size // (1 if steps > FEW else 2)
-
-
-def segment(graph: StepGraph) -> int:
-    """Steps of a segment of the backward pass."""
-    return max(8, SEGMENT_BYTES // (TILE * 4 * max(1, len(graph.saved()))))
-
-
-def forward_slots(graph: StepGraph, mode: Mode) -> tuple[str, ...]:
-    """What the forward function reads from its array, in order."""
-    states = range(len(graph.states))
-    kept = range(len(graph.saved()) if mode == "save" else 0)
-    return (
-        *("T", "N", "P", "XS", "W", "K", "stream", "threads", "numbers", "x", "y"),
-        *(f"first{k}" for k in states),
-        *(f"step{k}" for k in states),
-        *(f"last{k}" for k in states),
-        *(f"mark{k}" for k in states),
-        *(f"kept{k}" for k in kept),
-        *(p.name for p in graph.parameters),
-    )
-
-
-def backward_slots(graph: StepGraph, mode: Mode) -> tuple[str, ...]:
-    """What the backward function reads from its array, in order."""
-    states = range(len(graph.states))
-    kept = range(len(graph.saved()) if mode == "save" else 0)
-    return (
-        *("T", "N", "P", "XS", "W", "K", "B", "G", "stream", "threads", "numbers", "x", "gy", "gx", "partial", "sums"),
-        *(f"first{k}" for k in states),
-        *(f"step{k}" for k in states),
-        *(f"glast{k}" for k in states),
-        *(f"gfirst{k}" for k in states),
-        *(f"mark{k}" for k in states),
-        *(f"kept{k}" for k in kept),
-        *(p.name for p in graph.parameters),
-    )
+def _narrow(row: str, value: Arg) -> str:
+    """A value as a row in memory has it."""
+    return f"Narrow<{_TYPES[row]}>::of({atom(value)})" if row in _TYPES else atom(value)
 
 
 def _uses(ops: Iterable[Op], more: Iterable[Arg]) -> tuple[set[str], set[int]]:
@@ -121,7 +82,8 @@ class _Printer:
                 elif slot in names:
                     self.put(f"  const real {slot} = *(const real*)a[{place}];")
             else:
-                self.put(f"  real* const {slot} = (real*)a[{place}]; (void){slot};")
+                kind = _TYPES.get(slot, "real")
+                self.put(f"  {kind}* const {slot} = ({kind}*)a[{place}]; (void){slot};")
         for index in sorted(numbers):
             self.put(f"  const real c{index} = (real)((const double*)numbers)[{index}];")
 
@@ -138,20 +100,20 @@ class _Printer:
         inner = " ".join([*lines, *kept])
         if out:
             self.put("    if constexpr (FAST) {", "      for (i64 b = 0; b < len; b += LANES) {")
-            self.put(*(f"        alignas(64) real {row}_o[LANES];" for row in out))
+            self.put(*(f"        alignas(64) {_TYPES.get(row, 'real')} {row}_o[LANES];" for row in out))
             self.put("        #pragma omp simd", "        for (i64 l = 0; l < LANES; l++) { const i64 i = b + l;")
             self.put(
                 f"          {inner}",
-                *(f"          {row}_o[l] = {atom(value)};" for row, value in out.items()),
+                *(f"          {row}_o[l] = {_narrow(row, value)};" for row, value in out.items()),
                 "        }",
             )
-            self.put(*(f"        stream_block({row} + b, {row}_o);" for row in out), "      }", "    } else {")
+            self.put(*(f"        stream_lanes<LANES>({row} + b, {row}_o);" for row in out), "      }", "    } else {")
         else:
             self.put("    {")
         self.put("      #pragma omp simd", "      for (i64 i = 0; i < len; i++) {")
         self.put(
             f"        {inner}",
-            *(f"        {row}[i] = {atom(value)};" for row, value in out.items()),
+            *(f"        {row}[i] = {_narrow(row, value)};" for row, value in out.items()),
             "      }",
             "    }",
         )
@@ -172,15 +134,15 @@ class _Printer:
         self.put("  const i64 bytes = len * (i64)sizeof(real); (void)j0; (void)bytes;")
         for k in self.states:
             self.put(f"  alignas(64) real s{k}_b[TILE]; start<real>(s{k}_b, first{k}, step{k}, n0, len);")
-        self.put("  for (i64 t = 0; t < T; t++) {", "    const real* __restrict xt = x + t * XS + n0;")
+        self.put("  for (i64 t = 0; t < T; t++) {", "    const xreal* __restrict xt = x + t * XS + n0;")
         # a row of this tile, or one of the next tile, which lies behind ours
-        self.put(f"    if (t + {AHEAD} < T) ahead(xt + {AHEAD} * XS, bytes);")
-        self.put(f"    else if (t + {AHEAD} < 2 * T) ahead(x + (t + {AHEAD} - T) * XS + n0 + len, bytes);")
+        self.put(f"    if (t + {AHEAD} < T) ahead(xt + {AHEAD} * XS, len);")
+        self.put(f"    else if (t + {AHEAD} < 2 * T) ahead(x + (t + {AHEAD} - T) * XS + n0 + len, len);")
         for k in self.states:
             self.put(f"    if (mark{k} && t && t % K == 0) leave(mark{k} + (t / K - 1) * N + n0, s{k}_b, bytes, FAST);")
-        self.put("    real* __restrict yt = y + t * N + n0;")
+        self.put("    yreal* __restrict yt = y + t * N + n0;")
         self.put(*(f"    real* __restrict k{k}t = kept{k} + t * N + n0;" for k in self.kept))
-        known = {graph.x: "xt[i]", **{name: f"s{k}_b[i]" for k, name in enumerate(graph.states)}}
+        known = {graph.x: "wide(xt[i])", **{name: f"s{k}_b[i]" for k, name in enumerate(graph.states)}}
         out: dict[str, Arg] = {"yt": graph.y, **{f"k{k}t": self.cut[k] for k in self.kept}}
         self.loop(self.values(ops, targets, known), out, {f"s{k}_b": graph.new_states[k] for k in self.states})
         self.put("  }", *(f"  if (last{k}) leave(last{k} + n0, s{k}_b, bytes, FAST);" for k in self.states), "}", "")
@@ -244,9 +206,9 @@ class _Printer:
             self.put(*(f"    start<real>(s{k}_b, first{k}, step{k}, n0, len);" for k in states))
             self.put(
                 "    for (i64 t = 0; t < (S - 1) * K; t++) {",
-                "    const real* __restrict xt = x + t * XS + n0; (void)xt;",
+                "    const xreal* __restrict xt = x + t * XS + n0; (void)xt;",
             )
-            self.put(f"    if (t + {AHEAD} < T) ahead(xt + {AHEAD} * XS, bytes);")
+            self.put(f"    if (t + {AHEAD} < T) ahead(xt + {AHEAD} * XS, len);")
             self.advance(graph.advance, graph.new_states, {})
             self.put("    if ((t + 1) % K == 0) {")
             self.put(
@@ -265,12 +227,12 @@ class _Printer:
                 self.put(f"    else if (mark{k}) std::memcpy(s{k}_b, mark{k} + (s - 1) * N + n0, (size_t)bytes);")
                 self.put(f"    else std::memcpy(s{k}_b, local + ((s - 1) * {count} + {k}) * TILE, (size_t)bytes);")
             self.put(
-                "    for (i64 t = t0; t < t1; t++) {", "    const real* __restrict xt = x + t * XS + n0; (void)xt;"
+                "    for (i64 t = t0; t < t1; t++) {", "    const xreal* __restrict xt = x + t * XS + n0; (void)xt;"
             )
             # of this segment an input, or the gradients that follow on them
-            self.put(f"    if (t + {AHEAD} < t1) ahead(xt + {AHEAD} * XS, bytes);")
+            self.put(f"    if (t + {AHEAD} < t1) ahead(xt + {AHEAD} * XS, len);")
             self.put(
-                f"    else if (2 * t1 - 1 - t - {AHEAD} >= t0) ahead(gy + (2 * t1 - 1 - t - {AHEAD}) * N + n0, bytes);"
+                f"    else if (2 * t1 - 1 - t - {AHEAD} >= t0) ahead(gy + (2 * t1 - 1 - t - {AHEAD}) * N + n0, len);"
             )
             self.put(*(f"    real* __restrict keep{k} = hist + ({k} * K + t - t0) * TILE;" for k in range(values)))
             self.advance(early, repeated, {f"keep{k}": cut[k] for k in range(values)})
@@ -279,25 +241,25 @@ class _Printer:
             self.put(f"    std::memset(q{k}_b, 0, sizeof(q{k}_b));")
         self.put(
             "    for (i64 t = t1 - 1; t >= t0; t--) {",
-            "    const real* __restrict gt = gy + t * N + n0;",
-            "    real* __restrict gxt = gx + t * N + n0; (void)gxt;",
+            "    const yreal* __restrict gt = gy + t * N + n0;",
+            "    xreal* __restrict gxt = gx + t * N + n0; (void)gxt;",
         )
         for k in range(values):
             if again:
                 self.put(f"    const real* __restrict keep{k} = hist + ({k} * K + t - t0) * TILE;")
             else:
                 self.put(f"    const real* __restrict keep{k} = kept{k} + t * N + n0;")
-                self.put(f"    if (t >= {AHEAD}) ahead(keep{k} - {AHEAD} * N, bytes);")
-                self.put(f"    else if (t + T >= {AHEAD}) ahead(kept{k} + (t + T - {AHEAD}) * N + next, bytes);")
+                self.put(f"    if (t >= {AHEAD}) ahead(keep{k} - {AHEAD} * N, len);")
+                self.put(f"    else if (t + T >= {AHEAD}) ahead(kept{k} + (t + T - {AHEAD}) * N + next, len);")
         if again:
             # a gradient, or an input of the next segment, of this tile or the next
-            self.put(f"    if (t - {AHEAD} >= t0) ahead(gt - {AHEAD} * N, bytes);")
+            self.put(f"    if (t - {AHEAD} >= t0) ahead(gt - {AHEAD} * N, len);")
             self.put(f"    else {{ const i64 ts = (s ? t0 - K : (S - 1) * K) + {AHEAD} - 1 - (t - t0);")
-            self.put("      if (ts < T) ahead(x + ts * XS + (s ? n0 : next), bytes); }")
+            self.put("      if (ts < T) ahead(x + ts * XS + (s ? n0 : next), len); }")
         else:
-            self.put(f"    if (t >= {AHEAD}) ahead(gt - {AHEAD} * N, bytes);")
-            self.put(f"    else if (t + T >= {AHEAD}) ahead(gy + (t + T - {AHEAD}) * N + next, bytes);")
-        known = {"gy": "gt[i]", **{f"g{k}": f"g{k}_b[i]" for k in states}}
+            self.put(f"    if (t >= {AHEAD}) ahead(gt - {AHEAD} * N, len);")
+            self.put(f"    else if (t + T >= {AHEAD}) ahead(gy + (t + T - {AHEAD}) * N + next, len);")
+        known = {"gy": "wide(gt[i])", **{f"g{k}": f"g{k}_b[i]" for k in states}}
         known.update((name, f"keep{k}[i]") for k, name in enumerate(cut))
         stay: dict[str, Arg] = {f"g{k}_b": grad for k, grad in enumerate(graph.grad_states)}
         lines = self.values(late, targets, known)
@@ -315,7 +277,7 @@ class _Printer:
     def advance(self, ops: Sequence[Op], targets: Sequence[Arg], more: dict[str, Arg]) -> None:
         """One step of a tile's states, and what is noted beside."""
         graph = self.graph
-        known = {graph.x: "xt[i]", **{name: f"s{k}_b[i]" for k, name in enumerate(graph.states)}}
+        known = {graph.x: "wide(xt[i])", **{name: f"s{k}_b[i]" for k, name in enumerate(graph.states)}}
         self.loop(
             self.values(ops, targets, known), {}, {**{f"s{k}_b": new for k, new in enumerate(graph.new_states)}, **more}
         )
@@ -382,13 +344,31 @@ class _Printer:
         self.put("  return 0;", "}")
 
 
-def print_cpp(graph: StepGraph, mode: Mode, real: Literal["float", "double"]) -> str:
-    """The C++ of a step's kernels, forward and backward."""
+def print_cpp(
+    graph: StepGraph,
+    mode: Mode,
+    real: Literal["float", "double"],
+    takes: Travels = "real",
+    gives: Travels = "real",
+) -> str:
+    """The C++ of a step's kernels, forward and backward.
+
+    Args:
+        graph: the step.
+        mode: where the backward pass gets the values of a step from.
+        real: the type of arithmetic and of states.
+        takes: the type of inputs and their gradients, in memory; 16 bits for `"float"` alone.
+        gives: the type of outputs and their gradients, in memory; likewise.
+    """
     printer = _Printer(graph, mode)
     printer.put(
         PRELUDE,
         f"typedef {real} real;",
-        f"enum : i64 {{ TILE = {TILE}, BLOCK = {BLOCK}, LANES = 64 / sizeof(real) }};",
+        f"typedef {takes} xreal;",
+        f"typedef {gives} yreal;",
+        # what comes and goes in few bits is streamed in whole cache lines, too
+        "constexpr size_t FEWEST = std::min(sizeof(real), std::min(sizeof(xreal), sizeof(yreal)));",
+        f"enum : i64 {{ TILE = {TILE}, BLOCK = {BLOCK}, LANES = 64 / FEWEST }};",
         "",
     )
     printer.forward()

@@ -14,22 +14,35 @@ from torch.func import functional_call
 from snn4.core.errors import GraphError, OptionError
 from snn4.kernels import torch_facts
 from snn4.kernels.choice import wish
-from snn4.kernels.identity import Identity, identity
+from snn4.kernels.identity import Identity, identity, watch
 from snn4.kernels.layout import Layout, layout_of
 from snn4.kernels.numba_plan import NumbaPlan, numba_plan_for
-from snn4.kernels.plan import Plan, Prepared, kernel, plan_for
+from snn4.kernels.plan import Plan, Prepared, Travels, kernel, plan_for
 from snn4.kernels.split import Refused
+from snn4.through_time import registry
 
 if TYPE_CHECKING:
     from snn4.kernels.choice import Backward
-    from snn4.kernels.cpp import Mode
     from snn4.kernels.plan import Keeps
+    from snn4.kernels.slots import Mode
     from snn4.through_time import Neuron
+    from snn4.through_time.again import Again
 
-__all__ = ["CPP", "NUMBA", "Call", "CpuKernel", "Fused", "Runs", "accepted", "differentiable", "launch", "unfit"]
+__all__ = [
+    "CPP",
+    "NUMBA",
+    "Call",
+    "CpuKernel",
+    "Fused",
+    "Runs",
+    "accepted",
+    "differentiable",
+    "launch",
+    "unfit",
+]
 
 AnyPlan: TypeAlias = Plan | NumbaPlan
-PlanFor: TypeAlias = "Callable[[Neuron, Identity, Sequence[int], torch.dtype, Mode], AnyPlan | str]"
+PlanFor: TypeAlias = "Callable[[Neuron, Identity, Sequence[int], torch.dtype, Mode, Travels | None], AnyPlan | str]"
 _DTYPES = (torch.float32, torch.float64)
 _LOW_PRECISION = (torch.bfloat16, torch.float16)
 
@@ -125,12 +138,14 @@ class CpuKernel:
         self._local.accepted = None
         if xs.device.type != "cpu":
             return f"the input lies on {xs.device}"
-        if xs.dtype not in _DTYPES:
-            return f"the input is {str(xs.dtype).removeprefix('torch.')}"
-        seen = accepted(neuron, xs, state, xs.dtype)
+        travels = _travels_of(neuron, xs)
+        if isinstance(travels, str):
+            return travels
+        real = xs.dtype if travels is None else torch.float32
+        seen = accepted(neuron, xs, state, real)
         if isinstance(seen, str):
             return seen
-        note = (self._name, xs.shape[2:], xs.dtype, kernel(backward))
+        note = (self._name, xs.shape[2:], real, kernel(backward), travels)
         plan = seen.notes.get(note)
         if plan is None:
             if (reason := unfit(seen, xs.device)) is not None:
@@ -157,6 +172,24 @@ class CpuKernel:
             return self(neuron, xs, state)[0]
         return self._run(neuron, xs, state, last=False)[0]
 
+    def again(self, neuron: Neuron, xs: Tensor, state: Any) -> Again | None:
+        """A function for calls like this one, which has been taken, from rest; None where there is none."""
+        if registry.first() is not self or self.refuses(neuron, xs, state) is not None:
+            return None
+        found, self._local.accepted = self._local.accepted, None
+        layout, rest = layout_of(xs), neuron.rest()
+        # a tensor among them could change its value and still be the same
+        plain = all(type(value) in (int, float) for value in rest)
+        if found is None or layout is None or not plain:
+            return None
+        _, _, seen, plan = found
+        same = watch(neuron, seen)
+        if same is None or not isinstance(plan, Plan) or (plan.needs_rows and not layout.batch_first):
+            return None
+        from snn4.kernels.shortcut import Shortcut
+
+        return Shortcut(self, neuron, xs, seen, same, plan, layout, rest)
+
     def _run(self, neuron: Neuron, xs: Tensor, state: Any, *, last: bool) -> tuple[Tensor, ...]:
         found = self._local.accepted
         self._local.accepted = None
@@ -168,6 +201,20 @@ class CpuKernel:
                 raise OptionError(came, "no call", str(reason))
         _, _, seen, plan = found
         return launch(neuron, xs, state, seen, plan, last=last)
+
+
+def _travels_of(neuron: Neuron, xs: Tensor) -> Travels | str | None:
+    """How the numbers of a call travel, None for in its own dtype; or why a kernel on the CPU cannot read them.
+
+    Under autocast a state is float32, and inputs come in few bits. Outputs go on so where they lose nothing by it.
+    """
+    if xs.dtype in _DTYPES:
+        return None
+    if xs.dtype != torch.bfloat16:
+        return f"the input is {str(xs.dtype).removeprefix('torch.')}"
+    if not torch.is_autocast_enabled("cpu"):
+        return "the input is bfloat16 and autocast is off, so that arithmetic is to be bfloat16 as well"
+    return Travels(xs.dtype, torch.float32 if neuron.alphabet is None else xs.dtype)
 
 
 def accepted(neuron: Neuron, xs: Tensor, state: Any, dtype: torch.dtype) -> Identity | str:
@@ -223,17 +270,25 @@ def launch(
 
 
 class Call:
-    """What one call of a kernel remembers for its backward pass."""
+    """What calls of one form remember for their backward pass."""
 
     def __init__(
         self, neuron: Neuron, seen: Identity, plan: Runs, layout: Layout, keeps: Keeps, fields: int, last: bool
     ) -> None:
-        self.neuron, self.plan, self.layout, self.fields, self.last = neuron, plan, layout, fields, last
+        # weak: a call that is kept for the next one must not keep its neuron
+        self._neuron = weakref.ref(neuron)
+        self.plan, self.layout, self.fields, self.last = plan, layout, fields, last
         self.keeps: Keeps = keeps
-        self.ready = Prepared({}, {})
         self.key = seen.key
         learned = [name for name, t in seen.tensors.items() if t.requires_grad]
         self.names = [*learned, *(name for name in seen.tensors if name not in learned)]
+
+    @property
+    def neuron(self) -> Neuron:
+        """Whose call it is; a graph that needs it for its backward pass holds it."""
+        found = self._neuron()
+        assert found is not None
+        return found
 
 
 class Fused(torch.autograd.Function):
@@ -243,8 +298,8 @@ class Fused(torch.autograd.Function):
     def forward(ctx: Any, call: Call, xs: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         """Outputs and last state fields; `rest` is the state and the neuron's tensors."""
         state, tensors = rest[: call.fields], rest[call.fields :]
-        ys, last, kept, call.ready = call.plan.forward(xs, state, tensors, call.layout, call.keeps, last=call.last)
-        ctx.call = call
+        ys, last, kept, ctx.ready = call.plan.forward(xs, state, tensors, call.layout, call.keeps, last=call.last)
+        ctx.call, ctx.neuron, ctx.gives = call, call.neuron, ys.dtype
         ctx.set_materialize_grads(False)
         # what is kept by "save" makes the input superfluous, but a second derivative starts from it
         ctx.save_for_backward(xs, *rest, *kept) if call.keeps != "save" else ctx.save_for_backward(*rest, *kept)
@@ -263,18 +318,18 @@ class Fused(torch.autograd.Function):
         state, tensors = saved[: call.fields], saved[call.fields : call.fields + len(call.names)]
         kept = saved[call.fields + len(call.names) :]
         if torch.is_grad_enabled():
-            return (None, *differentiable(call, xs, state, tensors, grads, ctx.needs_input_grad[1:]))
+            return (None, *differentiable(call, xs, state, tensors, grads, ctx.needs_input_grad[1:], ctx.gives))
         grad_ys = grads[0]
         if grad_ys is None:
             some = next(g for g in grads if g is not None)
             steps = len(kept[0]) if xs is None else len(xs)
-            grad_ys = some.new_zeros(()).expand(steps, *call.layout.shape)
+            grad_ys = some.new_zeros((), dtype=ctx.gives).expand(steps, *call.layout.shape)
         needs = ctx.needs_input_grad[1:]
         grad_x, grad_state, grad_tensors = call.plan.backward(
             xs,
             state,
             kept,
-            call.ready,
+            ctx.ready,
             grad_ys,
             grads[1:] or (None,) * call.fields,
             call.layout,
@@ -292,6 +347,7 @@ def differentiable(
     tensors: Sequence[Tensor],
     grads: Sequence[Tensor | None],
     needs: Sequence[bool],
+    gives: torch.dtype,
 ) -> list[Tensor | None]:
     """The gradient as a differentiable function, for derivatives of higher order: through the reference loop."""
     name = type(call.neuron).__name__
@@ -315,12 +371,15 @@ def differentiable(
     given = dict(zip(given, views[1 + call.fields :], strict=True))
     ys: list[Tensor] = []
     now: tuple[Tensor, ...] = tuple(views[1 : 1 + call.fields])
+    if not now:
+        # a call that took no state began at rest
+        now = tuple(call.neuron.initial(views[0][0].to(call.plan.dtype)))
     # an input may travel in fewer bits than the step computes in
     for x in views[0].to(call.plan.dtype).unbind(0):
         y, *fields = functional_call(module, given, (x, now), tie_weights=False)
         ys.append(y)
         now = tuple(fields)
-    outs = [torch.stack(ys).to(xs.dtype), *now][: len(grads)]
+    outs = [torch.stack(ys).to(gives), *now][: len(grads)]
     pairs = [(o, g) for o, g in zip(outs, grads, strict=True) if g is not None and o.requires_grad]
     wanted = [v for v, need in zip(views, needs, strict=True) if need]
     found = iter(

@@ -13,7 +13,7 @@ import functools
 import operator
 import types
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from snn4.kernels.split import Refused
 
-__all__ = ["HOOKS", "Identity", "identity"]
+__all__ = ["HOOKS", "Identity", "identity", "watch"]
 
 # attributes of every module that `step` does not read; `training` it may
 _MODULE = frozenset(vars(torch.nn.Module())) - {"training"}
@@ -58,6 +58,7 @@ class _Seen:
         # by identity: whatever else is in a neuron is told apart by walking again
         self.mappings: list[Mapping[Any, Any]] = []
         self.names: list[tuple[Mapping[str, Any], str, Any]] = []
+        self.cells: list[tuple[types.CellType, Any]] = []
         # with one of them, a neuron is refused
         self.hooks: list[Mapping[Any, Any]] = []
         # lists and the like change without becoming another object
@@ -81,6 +82,10 @@ class _Seen:
             return False
         for names, name, value in self.names:
             now = names.get(name)
+            if now is not value and (value is not _OTHER or type(now) in _NUMBERS):
+                return False
+        for cell, value in self.cells:
+            now = _inside(cell)
             if now is not value and (value is not _OTHER or type(now) in _NUMBERS):
                 return False
         for tensor, shape, dtype, grad, device in self.tensors:
@@ -115,6 +120,12 @@ def identity(neuron: torch.nn.Module) -> Identity:
     return found
 
 
+def watch(neuron: torch.nn.Module, found: Identity) -> Callable[[], bool] | None:
+    """A function that tells whether `neuron` still is what `found` says; None where only another walk can tell."""
+    known = _walked.get(neuron)
+    return known[1].unchanged if known is not None and known[0] is found else None
+
+
 @functools.cache
 def _foreign(cls: type) -> tuple[type, ...]:
     """The classes behind `cls` that may be edited while the program runs: those of users."""
@@ -147,10 +158,13 @@ def _of_class(cls: type, seen: _Seen) -> tuple[Any, ...]:
                     seen.names.append((names, outer, found if number else _OTHER))
                     if number:
                         parts.append(repr(found))
-                cells = value.__closure__ or ()
-                # a cell can be filled anew
-                seen.complete = seen.complete and not cells
-                parts += (repr(v) for v in map(_inside, cells) if type(v) in _NUMBERS)
+                for cell in value.__closure__ or ():
+                    # one can be filled anew
+                    found = _inside(cell)
+                    number = type(found) in _NUMBERS
+                    seen.cells.append((cell, found if number else _OTHER))
+                    if number:
+                        parts.append(repr(found))
     return tuple(parts)
 
 

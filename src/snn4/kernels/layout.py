@@ -40,14 +40,15 @@ class Layout:
         """Whether the feature axes lie in memory as they are counted."""
         return self.order == tuple(range(len(self.order)))
 
-    def empty(self, like: Tensor, steps: int | None = None) -> Tensor:
-        """Memory for one step, or a sequence of them."""
+    def empty(self, like: Tensor, steps: int | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        """Memory for one step, or a sequence of them; of the dtype of `like` where none is given."""
+        dtype = like.dtype if dtype is None else dtype
         shape, strides = (
             (self.shape, self.strides) if steps is None else ((steps, *self.shape), (self.count, *self.strides))
         )
         if like.device.type == "cpu":
-            return blocks.empty(shape, strides, like.dtype)
-        return torch.empty_strided(shape, strides, dtype=like.dtype, device=like.device)
+            return blocks.empty(shape, strides, dtype)
+        return torch.empty_strided(shape, strides, dtype=dtype, device=like.device)
 
     def fits(self, step: Tensor) -> bool:
         """Whether one step lies in memory just so."""

@@ -17,7 +17,7 @@ from snn4.kernels.identity import Identity
 from snn4.kernels.layout import Layout
 from snn4.kernels.numba_build import NumbaLibrary, load_numba, no_numba_reason
 from snn4.kernels.numba_print import NUMBA_TILE, NumbaMode, print_numba, room_of, slots
-from snn4.kernels.plan import SERIAL, Keeps, Plan, Prepared, addresses, kernel, starts
+from snn4.kernels.plan import SERIAL, Keeps, Plan, Prepared, Travels, addresses, kernel, starts
 from snn4.kernels.split import Traced
 from snn4.kernels.trace import traced_step
 
@@ -170,9 +170,16 @@ _plans: OrderedDict[Any, NumbaPlan | str] = OrderedDict()
 
 
 def numba_plan_for(
-    neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype, mode: NumbaMode
+    neuron: Neuron,
+    seen: Identity,
+    features: Sequence[int],
+    dtype: torch.dtype,
+    mode: NumbaMode,
+    travels: Travels | None = None,
 ) -> NumbaPlan | str:
     """The plan for a call, made at its first use; or why there is none."""
+    if travels is not None:
+        return "the input is bfloat16, which Numba does not know"
     reason = no_numba_reason()
     if reason is not None:
         return reason

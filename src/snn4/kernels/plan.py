@@ -7,18 +7,18 @@ import functools
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from snn4.core.errors import MissingLibraryError
-from snn4.kernels import build, cpp, torch_facts
+from snn4.kernels import build, cpp, slots, torch_facts
+from snn4.kernels.host import needed_calls, run_calls
 from snn4.kernels.identity import Identity
 from snn4.kernels.layout import Layout
-from snn4.kernels.split import HostCall, Ref, Traced, host_name
+from snn4.kernels.split import HostCall, Traced, host_name
 from snn4.kernels.trace import traced_step
 
 if TYPE_CHECKING:
@@ -30,11 +30,10 @@ __all__ = [
     "Keeps",
     "Plan",
     "Prepared",
+    "Travels",
     "addresses",
     "kernel",
-    "needed_calls",
     "plan_for",
-    "run_calls",
     "starts",
 ]
 
@@ -46,10 +45,23 @@ SERIAL = 32_768
 # above, what is written would not stay in the cache anyway
 _STREAM_BYTES = 8 << 20
 # shortest row of parameters that differ between neurons; shorter ones are repeated
-_ROW = cpp.TILE
+_ROW = slots.TILE
 # pieces of work of a backward pass that sums per neuron
 _UNITS = 64
 _PLANS = 1024
+_TRAVELS: dict[torch.dtype, slots.Travels] = {torch.bfloat16: "bf16"}
+
+
+class Travels(NamedTuple):
+    """In which dtypes numbers come and go, where these are not the one of arithmetic.
+
+    Args:
+        x: of inputs, and of their gradients.
+        y: of outputs, and of their gradients.
+    """
+
+    x: torch.dtype
+    y: torch.dtype
 
 
 class Prepared(NamedTuple):
@@ -65,11 +77,13 @@ class Plan:
     Args:
         traced: its step.
         label: the neuron's name.
-        dtype: of input and state.
+        dtype: of states and arithmetic.
+        travels: the dtypes of inputs and outputs, each `dtype` or bfloat16; `None` is `dtype` for both.
     """
 
-    def __init__(self, traced: Traced, label: str, dtype: torch.dtype) -> None:
+    def __init__(self, traced: Traced, label: str, dtype: torch.dtype, travels: Travels | None = None) -> None:
         self.traced, self.label, self.dtype = traced, label, dtype
+        self.travels = travels or Travels(dtype, dtype)
         self.graph = traced.graph
         self.real: Any = "float" if dtype == torch.float32 else "double"
         self.size = dtype.itemsize
@@ -81,6 +95,9 @@ class Plan:
         self.scalar_roots = [k for k, root in enumerate(self.graph.roots) if not root.per_neuron]
         self.needs_rows = self.wide or bool(self.wide_roots)
         self.libraries: dict[str, ctypes.CDLL] = {}
+        self.functions: dict[tuple[str, slots.Mode], Callable[[Any], int]] = {}
+        # nothing but numbers and states: the host has nothing to do
+        self.bare = not (self.graph.parameters or self.graph.roots or traced.calls)
         forward = {a for op in self.graph.forward for a in op.args} | {self.graph.y, *self.graph.new_states}
         # a backward pass may need tensors of which the forward pass knows nothing
         named = zip(self.graph.parameters, traced.inputs, strict=True)
@@ -88,21 +105,22 @@ class Plan:
         done = {call.out for call in self.early}
         self.late = [call for call in traced.calls if call.out not in done]
 
-    def library(self, mode: cpp.Mode) -> ctypes.CDLL:
+    def library(self, mode: slots.Mode) -> ctypes.CDLL:
         """The compiled kernels."""
         known = self.libraries.get(mode)
         if known is None:
             known = self.libraries[mode] = build.library(self.source(mode), label=self.label)
         return known
 
-    def source(self, mode: cpp.Mode) -> str:
+    def source(self, mode: slots.Mode) -> str:
         """The C++ of the kernels."""
-        return cpp.print_cpp(self.graph, mode, self.real)
+        takes, gives = _TRAVELS.get(self.travels.x, "real"), _TRAVELS.get(self.travels.y, "real")
+        return cpp.print_cpp(self.graph, mode, self.real, takes, gives)
 
     @functools.cached_property
     def segment(self) -> int:
         """Steps between two states that are kept."""
-        return cpp.segment(self.graph)
+        return slots.segment(self.graph)
 
     def keeps(self, wanted: Backward, steps: int) -> Keeps:
         """What the forward pass keeps for a sequence of `steps`."""
@@ -134,6 +152,8 @@ class Plan:
 
     def ready(self, tensors: Sequence[Tensor], layout: Layout) -> Prepared:
         """What a forward pass needs of the neuron's tensors."""
+        if self.bare:
+            return Prepared({}, {})
         values = {host_name(k): t for k, t in enumerate(tensors)}
         return self.prepared(Prepared(values, {}), self.early, layout, self.row_of(layout))
 
@@ -147,12 +167,12 @@ class Plan:
                 rows[source] = self.rows(value, layout, row) if p.per_neuron else value.to(self.dtype).contiguous()
         return ready
 
-    def _sizes(self, steps: int, stride: int, layout: Layout, row: int, *more: int) -> list[int]:
+    def sizes(self, steps: int, stride: int, layout: Layout, row: int, *more: int) -> list[int]:
         """The first slots of a call: sizes and settings."""
         elements = steps * layout.count
         return [
-            *(steps, layout.count, row, stride, cpp.width(steps, self.size), self.segment, *more),
-            elements * self.size > _STREAM_BYTES,
+            *(steps, layout.count, row, stride, slots.width(steps, self.travels.x.itemsize), self.segment, *more),
+            elements * self.travels.y.itemsize > _STREAM_BYTES,
             torch_facts.threads() if elements >= SERIAL else 1,
             self.numbers_at,
         ]
@@ -172,15 +192,15 @@ class Plan:
         """Outputs, last state, and what is kept for a backward pass; `None` says that there will be none."""
         row, steps = self.row_of(layout), len(xs)
         ready = self.ready(tensors, layout)
-        ys = layout.empty(xs, steps)
-        after = [layout.empty(xs) for _ in state] if last else []
-        kept = self._room(xs, layout, keeps)
+        ys = layout.empty(xs, steps, self.travels.y)
+        after = [layout.empty(xs, dtype=self.dtype) for _ in state] if last else []
+        kept = self.room(xs, layout, keeps)
         first, begin = starts(state, layout)
         self._call(
             "snn4_forward",
             kernel(keeps),
             (
-                *self._sizes(steps, xs.stride(0), layout, row),
+                *self.sizes(steps, xs.stride(0), layout, row),
                 *(xs.data_ptr(), ys.data_ptr(), *begin, *addresses(after or [None] * len(state))),
                 *self._kept_slots(kept, keeps),
                 *addresses(map(ready.rows.get, self.traced.inputs)),
@@ -189,11 +209,12 @@ class Plan:
         del first
         return ys, after, kept, ready
 
-    def _room(self, xs: Tensor, layout: Layout, keeps: Keeps | None) -> list[Tensor]:
+    def room(self, xs: Tensor, layout: Layout, keeps: Keeps | None) -> list[Tensor]:
+        """Memory for what the forward pass keeps."""
         if keeps == "save":
-            return [layout.empty(xs, len(xs)) for _ in self.graph.saved()]
+            return [layout.empty(xs, len(xs), self.dtype) for _ in self.graph.saved()]
         if keeps == "checkpoint":
-            return [layout.empty(xs, (len(xs) - 1) // self.segment) for _ in self.graph.states]
+            return [layout.empty(xs, (len(xs) - 1) // self.segment, self.dtype) for _ in self.graph.states]
         return []
 
     def _kept_slots(self, kept: Sequence[Tensor], keeps: Keeps | None) -> list[int]:
@@ -216,27 +237,20 @@ class Plan:
     ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:
         """Gradients of the input, of the first state and of the neuron's tensors."""
         steps, row = len(grad_ys), self.row_of(layout)
-        # a copy: the graph may be gone through again
-        ready = self.prepared(Prepared(dict(ready.values), dict(ready.rows)), self.late, layout, row)
-        tiles, periods = -(-row // cpp.width(steps, self.size)), -(-layout.count // row)
-        # what is learned per neuron is summed in as few parts as keep all threads busy; the same for any number of them
-        groups = min(periods, max(1, _UNITS // tiles)) if self.wide_roots else periods
-        block = min(cpp.BLOCK, max(1, tiles * groups // _UNITS))
-        units = -(-tiles // block) * groups
-        scalars, wide = len(self.scalar_roots), len(self.wide_roots)
-        sums = torch.empty(scalars * (units + 1) + wide * (groups + 1) * row, dtype=torch.float64, device="cpu")
-        grad_ys = layout.arranged_sequence(grad_ys)
-        grad_x = layout.empty(grad_ys, steps) if need_x else None
+        ready = self.late_prepared(ready, layout, row)
+        stride = layout.count if xs is None else xs.stride(0)
+        sizes, room = self.backward_sizes(steps, stride, layout, row)
+        sums = torch.empty(room, dtype=torch.float64, device="cpu")
         first, begin = starts(state, layout)
+        grad_ys = layout.arranged_sequence(grad_ys)
+        grad_x = layout.empty(grad_ys, steps, self.travels.x) if need_x else None
         last = [None if grad is None else layout.arranged(grad) for grad in grad_last]
-        grad_first = [layout.empty(grad_ys) if need_state else None for _ in state]
+        grad_first = [layout.empty(grad_ys, dtype=self.dtype) if need_state else None for _ in self.graph.states]
         self._call(
             "snn4_backward",
             kernel(keeps),
             (
-                *self._sizes(steps, layout.count if xs is None else xs.stride(0), layout, row, block, groups),
-                *addresses((xs, grad_ys, grad_x)),
-                *(sums.data_ptr() + 8 * (scalars + wide * row), sums.data_ptr()),
+                *(*sizes, *addresses((xs, grad_ys, grad_x)), *self.sums_at(sums, row)),
                 *(*begin, *addresses(last), *addresses(grad_first), *self._kept_slots(kept, keeps)),
                 *addresses(map(ready.rows.get, self.traced.inputs)),
             ),
@@ -244,9 +258,41 @@ class Plan:
         del first, last
         return grad_x, grad_first, self.gradients(ready.values, sums, layout, row)
 
-    def _call(self, name: str, mode: cpp.Mode, slots: tuple[int, ...]) -> None:
-        array = (ctypes.c_int64 * len(slots))(*slots)
-        if self.library(mode)[name](array):
+    def backward_sizes(self, steps: int, stride: int, layout: Layout, row: int) -> tuple[list[int], int]:
+        """The first slots of a backward pass, and how many numbers its sums are."""
+        tiles, periods = -(-row // slots.width(steps, self.travels.x.itemsize)), -(-layout.count // row)
+        # what is learned per neuron is summed in as few parts as keep all threads busy; the same for any number of them
+        groups = min(periods, max(1, _UNITS // tiles)) if self.wide_roots else periods
+        block = min(slots.BLOCK, max(1, tiles * groups // _UNITS))
+        units = -(-tiles // block) * groups
+        room = len(self.scalar_roots) * (units + 1) + len(self.wide_roots) * (groups + 1) * row
+        return self.sizes(steps, stride, layout, row, block, groups), room
+
+    def sums_at(self, sums: Tensor, row: int) -> tuple[int, int]:
+        """Where the parts of the sums begin, and where the sums themselves do."""
+        at = sums.data_ptr()
+        return at + 8 * (len(self.scalar_roots) + len(self.wide_roots) * row), at
+
+    def late_prepared(self, ready: Prepared, layout: Layout, row: int) -> Prepared:
+        """What a backward pass needs of the neuron's tensors."""
+        if self.bare:
+            return ready
+        # a copy: the graph may be gone through again
+        return self.prepared(Prepared(dict(ready.values), dict(ready.rows)), self.late, layout, row)
+
+    def _call(self, name: str, mode: slots.Mode, given: tuple[int, ...]) -> None:
+        self.run(self.function(name, mode), (ctypes.c_int64 * len(given))(*given))
+
+    def function(self, name: str, mode: slots.Mode) -> Callable[[Any], int]:
+        """A compiled function; its argument is the array of slots."""
+        known = self.functions.get((name, mode))
+        if known is None:
+            known = self.functions[name, mode] = getattr(self.library(mode), name)
+        return known
+
+    def run(self, function: Callable[[Any], int], array: Any) -> None:
+        """Call a compiled function."""
+        if function(array):
             raise MemoryError(f"the {self.label} kernel found no room for the states of a tile")
 
     def gradients(self, values: dict[str, Tensor], sums: Tensor, layout: Layout, row: int) -> list[Tensor | None]:
@@ -290,56 +336,31 @@ def starts(state: Sequence[Tensor], layout: Layout) -> tuple[list[Tensor], list[
     return arranged, [*addresses(arranged), *own]
 
 
-def kernel(keeps: str | None) -> cpp.Mode:
+def kernel(keeps: str | None) -> slots.Mode:
     """Which kernels do it."""
     return "save" if keeps == "save" else "recompute"
-
-
-def run_calls(calls: Sequence[HostCall], values: dict[str, Tensor]) -> None:
-    """Run torch operations on the host, adding their values."""
-
-    def seen(arg: Any) -> Any:
-        kind = type(arg)
-        if kind is Ref:
-            return values[arg.name]
-        if kind is list or kind is tuple:
-            return [seen(a) for a in arg]
-        return arg
-
-    for call in calls:
-        args = [seen(a) for a in call.args]
-        if call.kwargs:
-            values[call.out] = call.function(*args, **{name: seen(v) for name, v in call.kwargs.items()})
-        else:
-            values[call.out] = call.function(*args)
-
-
-def needed_calls(calls: Sequence[HostCall], names: Sequence[str]) -> list[HostCall]:
-    """The calls that these values need, in order."""
-    wanted = set(names)
-    chosen: list[HostCall] = []
-    for call in reversed(calls):
-        if call.out in wanted:
-            chosen.append(call)
-            for arg in tree_leaves((call.args, dict(call.kwargs))):
-                if isinstance(arg, Ref):
-                    wanted.add(arg.name)
-    return chosen[::-1]
 
 
 _lock = threading.RLock()
 _plans: OrderedDict[Any, Plan | str] = OrderedDict()
 
 
-def plan_for(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype, mode: cpp.Mode) -> Plan | str:
+def plan_for(
+    neuron: Neuron,
+    seen: Identity,
+    features: Sequence[int],
+    dtype: torch.dtype,
+    mode: slots.Mode,
+    travels: Travels | None = None,
+) -> Plan | str:
     """The plan for a call, made at its first use; or why there is none."""
-    key = (seen.key, tuple(features), dtype)
+    key = (seen.key, tuple(features), dtype, travels)
     plan = _plans.get(key)
     if plan is None:
         with _lock:
             plan = _plans.get(key)
             if plan is None:
-                plan = _plans[key] = _made(neuron, seen, features, dtype)
+                plan = _plans[key] = _made(neuron, seen, features, dtype, travels)
                 while len(_plans) > _PLANS:
                     _plans.popitem(last=False)
     if isinstance(plan, Plan) and mode not in plan.libraries:
@@ -356,6 +377,10 @@ def plan_for(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: tor
     return plan
 
 
-def _made(neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype) -> Plan | str:
-    traced = traced_step(neuron, seen, features, dtype)
-    return traced if isinstance(traced, str) else Plan(traced, type(neuron).__name__, dtype)
+def _made(
+    neuron: Neuron, seen: Identity, features: Sequence[int], dtype: torch.dtype, travels: Travels | None
+) -> Plan | str:
+    # a trace knows nothing of how numbers travel
+    known = None if travels is None else _plans.get((seen.key, tuple(features), dtype, None))
+    traced = known.traced if isinstance(known, Plan) else traced_step(neuron, seen, features, dtype)
+    return traced if isinstance(traced, str) else Plan(traced, type(neuron).__name__, dtype, travels)

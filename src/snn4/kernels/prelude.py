@@ -69,6 +69,22 @@ static inline double f_tanh(double x) {
   return a < 0.625 ? small : (x < 0 ? -big : big);
 }
 
+// Numbers that travel in 16 bits: exact on the way in, rounded on the way out, to the nearest, ties to even.
+typedef uint16_t bf16;
+static inline float wide(bf16 h) { const uint32_t u = (uint32_t)h << 16; float f; std::memcpy(&f, &u, 4); return f; }
+static inline float wide(float v) { return v; }
+static inline double wide(double v) { return v; }
+template <class R> struct Narrow { template <class V> static inline R of(V v) { return v; } };
+template <> struct Narrow<bf16> {
+  static inline bf16 of(float v) {
+    uint32_t u;
+    std::memcpy(&u, &v, 4);
+    // what is added could carry a NaN over to infinity or to zero
+    const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16, nan = (u >> 16) | 0x40u;
+    return (bf16)((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+  }
+};
+
 // streaming stores spare the read of what is about to be overwritten; one cache line
 template <class R> static inline void stream_block(R* d, const R* s) {
 #if defined(__AVX512F__)
@@ -80,10 +96,13 @@ template <class R> static inline void stream_block(R* d, const R* s) {
   std::memcpy(d, s, 64);
 #endif
 }
+template <int LANES, class R> static inline void stream_lanes(R* d, const R* s) {
+  for (int i = 0; i < LANES; i += 64 / (int)sizeof(R)) stream_block(d + i, s + i);
+}
 static inline bool aligned(const void* d) { return ((uintptr_t)d & 63) == 0; }
 // ask for a row that is read some steps later: rows lie too far apart for the hardware to guess
-static inline void ahead(const void* row, i64 bytes) {
-  for (i64 b = 0; b < bytes; b += 64) __builtin_prefetch((const char*)row + b);
+template <class R> static inline void ahead(const R* row, i64 len) {
+  for (i64 i = 0; i < len; i += 64 / (i64)sizeof(R)) __builtin_prefetch(row + i);
 }
 // copy a tile's row out
 template <class R> static inline void leave(R* d, const R* s, i64 bytes, bool fast) {

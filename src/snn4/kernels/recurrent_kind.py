@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snn4.kernels.plan import needed_calls, run_calls
+from snn4.kernels.host import needed_calls, run_calls
 from snn4.kernels.split import Traced
 from snn4.kernels.trace import traced_step
 

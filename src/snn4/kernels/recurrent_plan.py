@@ -15,7 +15,7 @@ from torch import Tensor
 
 from snn4.core.errors import MissingLibraryError
 from snn4.kernels import blocks, build, torch_facts
-from snn4.kernels.plan import run_calls
+from snn4.kernels.host import run_calls
 from snn4.kernels.recurrent_cpp import most, print_recurrent, slots
 from snn4.kernels.recurrent_kind import Array, Kind, kind_of
 from snn4.kernels.recurrent_text import SAMPLES

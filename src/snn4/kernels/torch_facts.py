@@ -12,7 +12,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from snn4.through_time import Neuron
 
-__all__ = ["Stepper", "threads", "transformed", "watched"]
+__all__ = ["Stepper", "from_dlpack", "threads", "transformed", "watched"]
 
 
 def _private(*path: str) -> Callable[..., Any] | None:
@@ -25,6 +25,10 @@ def _private(*path: str) -> Callable[..., Any] | None:
 _transform = _private("_C", "_functorch", "peek_interpreter_stack")
 _modes = _private("_C", "_len_torch_dispatch_stack")
 _tracing = _private("_C", "_get_tracing_state")
+
+
+# of a capsule, without looking for other ways to get at the memory; fifty times a step it can be felt
+from_dlpack: Callable[[Any], Tensor] = _private("_C", "_from_dlpack") or torch.from_dlpack
 
 
 def transformed() -> str | None:

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from snn4.kernels import triton_print, triton_source
 from snn4.kernels.build import BuildError, notice
-from snn4.kernels.cpp import Mode
 from snn4.kernels.graph import Number, Op, StepGraph
+from snn4.kernels.host import needed_calls, run_calls
 from snn4.kernels.identity import Identity
 from snn4.kernels.layout import Layout
-from snn4.kernels.plan import Keeps, Prepared, kernel, needed_calls, run_calls
+from snn4.kernels.plan import Keeps, Prepared, kernel
+from snn4.kernels.slots import Mode
 from snn4.kernels.split import HostCall, Traced, host_name
 from snn4.kernels.trace import traced_step
 

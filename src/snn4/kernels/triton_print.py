@@ -16,8 +16,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
-from snn4.kernels.cpp import Mode
 from snn4.kernels.graph import Arg, Constant, Number, Op, StepGraph
+from snn4.kernels.slots import Mode
 
 __all__ = ["AHEAD", "Real", "backward_arguments", "forward_arguments", "print_triton", "segment"]
 

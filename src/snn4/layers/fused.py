@@ -45,7 +45,8 @@ class Fused(torch.nn.Sequential):
     Outputs, states, running statistics and gradients equal those of torch.nn.Sequential bit for bit, and names in the
     state dict and in the state of `snn4.run` are the same, so that one can be loaded into the other. Where a kernel
     refuses (`snn4.explain` tells), layers run one by one: without a C++ compiler, on other devices than the CPU, in
-    bfloat16 under autocast, inside torch.compile and torch.func, for a member with a hook.
+    bfloat16 under autocast (where the norm rounds its output), inside torch.compile and torch.func, for a member with a
+    hook.
 
     Args:
         layers: as in torch.nn.Sequential.
@@ -110,8 +111,8 @@ def _tell(neuron: Neuron, xs: Tensor, layer: torch.nn.Module, reason: str | None
 
 def _normed(layer: BatchNorm2d, neuron: Neuron, zs: Tensor) -> Tensor:
     """A batch norm and a neuron, in one kernel where that can be."""
-    if zs.dtype not in _DTYPES or zs.ndim < 3 or zs.shape[2] != layer.num_features:
-        # under autocast the neuron would see the norm's rounded output; and a wrong shape is for the layer to refuse
+    if zs.ndim < 3 or zs.shape[2] != layer.num_features:
+        # a wrong shape is for the layer to refuse
         return neuron(layer(zs))
     layer.check(zs)
     running = not layer.training or layer.track_running_stats
@@ -126,16 +127,21 @@ def _normed(layer: BatchNorm2d, neuron: Neuron, zs: Tensor) -> Tensor:
         calls=layer.num_batches_tracked if layer.training and layer.track_running_stats else None,
     )
 
+    # the neuron then sees an output that the norm has rounded, which the kernel does not repeat
+    dtype = str(zs.dtype).removeprefix("torch.")
+    low = "" if zs.dtype in _DTYPES else f"the input is {dtype}, which the norm rounds to"
+
     def sequence(zs: Tensor, state: Any) -> tuple[Tensor, Any]:
-        done = normed(norm, neuron, zs, state)
+        done = low or normed(norm, neuron, zs, state)
         _tell(neuron, zs, layer, done if isinstance(done, str) else None)
-        return neuron.sequence(layer(zs), state) if isinstance(done, str) else done
+        return neuron.sequence_of_call(layer(zs), state) if isinstance(done, str) else done
 
     def outputs(zs: Tensor) -> Tensor:
         # one number for all elements, where that is all there is to the state at rest
         plain = getattr(neuron.initial, "__func__", None) is Neuron.initial
         rest = (zs.new_full((), value).expand(zs.shape[1:]) for value in neuron.rest()) if plain else ()
-        done = normed(norm, neuron, zs, neuron.State(*rest) if plain else neuron.initial(zs[0]), last=False)
+        first = neuron.State(*rest) if plain else neuron.initial_of_call(zs[0])
+        done = low or normed(norm, neuron, zs, first, last=False)
         _tell(neuron, zs, layer, done if isinstance(done, str) else None)
         return neuron.outputs(layer(zs)) if isinstance(done, str) else done[0]
 

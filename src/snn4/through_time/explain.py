@@ -120,8 +120,9 @@ class Looking:
             name = "its own sequence()"
             refused = [("kernels", neuron.own_sequence)] if neuron.own_sequence else []
         else:
-            kernel, refused = route.asks(neuron, xs, neuron.initial_of_call(xs[0]))
+            kernel, refused, widened = neuron.asks(xs, neuron.initial_of_call(xs[0]))
             name = name if kernel is None else kernel.name
+            name = f"{name}, input made float32" if widened else name
         if neighbour and reason is None:
             name = f"{name}, with {neighbour}"
         elif neighbour and reason is not None:

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from snn4.through_time import registry
+from snn4.through_time.again import remember, remembered
 from snn4.through_time.loop import reference_loop
 from snn4.through_time.routes import BPTT, Route
 from snn4.through_time.stateful import Stateful
@@ -80,14 +81,25 @@ class Neuron(Stateful):
         """All steps, along the neuron's route. Shape: xs (T, B, *features), outputs (T, B, *)."""
         return self.route.through(self, xs, state)
 
+    def forward(self, xs: Float[Tensor, "T B *features"]) -> Float[Tensor, "T B *out"]:
+        """Outputs over the whole sequence, from rest, or from the state that `run` carries.
+
+        Shape: (T, B, *features) -> (T, B, *).
+        """
+        if not torch.compiler.is_compiling():
+            again = remembered(self, xs)
+            ys = None if again is None else again(self, xs)
+            if ys is not None:
+                return ys
+        return super().forward(xs)
+
     def outputs(self, xs: Float[Tensor, "T B *features"]) -> Float[Tensor, "T B *out"]:
         """Outputs from rest, where nobody asks for the last state: a kernel then neither reads nor writes a state.
 
         Shape: xs (T, B, *features), outputs (T, B, *).
         """
         whole = isinstance(self.route, BPTT) and self.route.truncate is None and not torch.compiler.is_compiling()
-        ours = (getattr(method, "__func__", None) for method in (self.initial, self.sequence))
-        if not whole or tuple(ours) != (Neuron.initial, Neuron.sequence):
+        if not whole or not _ours(self, "initial", "sequence"):
             return super().outputs(xs)
         ys = self._from_rest(xs)
         if ys is not None:
@@ -106,8 +118,13 @@ class Neuron(Stateful):
         kernel, _ = registry.choose(self, xs, rest)
         if kernel is None:
             return None
-        alone = getattr(kernel, "outputs", None)
-        return kernel(self, xs, rest)[0] if alone is None else alone(self, xs, rest)
+        alone, again = getattr(kernel, "outputs", None), getattr(kernel, "again", None)
+        ys: Tensor = kernel(self, xs, rest)[0] if alone is None else alone(self, xs, rest)
+        if again is not None and _ours(self, "forward", "carried", "check", "outputs"):
+            shortcut = again(self, xs, rest)
+            if shortcut is not None:
+                remember(self, xs, shortcut)
+        return ys
 
     def transfer(self, mean_x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """The output rate, in spikes a step, that a constant input settles to. Shape: any, kept.
@@ -152,6 +169,23 @@ class Neuron(Stateful):
                 return kernel(self, xs, state)
         ys, state = self.sequence(xs.float(), state)
         return (ys.to(xs.dtype) if self.alphabet is not None else ys), state
+
+    def asks(self, xs: Tensor, state: Any) -> tuple[registry.Kernel | None, list[tuple[str, str]], bool]:
+        """The kernel that a call would take, who refused, and whether its input is made float32 first; for `explain`.
+
+        Shape of xs: (T, B, *features).
+        """
+        kernel, refused = self.route.asks(self, xs, state)
+        if kernel is not None or not _low(xs):
+            return kernel, refused, False
+        # as a call does it: those who cannot read few bits are asked again
+        kernel, again = self.route.asks(self, xs.float(), state)
+        return kernel, refused if kernel is not None else again, True
+
+
+def _ours(neuron: Neuron, *names: str) -> bool:
+    """Whether nobody has put methods of these names in the place of ours."""
+    return all(getattr(getattr(neuron, name), "__func__", None) is getattr(Neuron, name) for name in names)
 
 
 def _low(xs: Tensor) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from snn4.through_time.neuron import Neuron
 
-__all__ = ["Kernel", "choose", "register", "registered", "unregister"]
+__all__ = ["Kernel", "choose", "first", "register", "registered", "unregister"]
 
 
 @runtime_checkable
@@ -30,7 +30,11 @@ class Kernel(Protocol):
         ...
 
     def __call__(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Outputs and last state. One that also has `outputs`, with the same arguments, can leave the state out."""
+        """Outputs and last state.
+
+        A kernel may have two methods more, with the same arguments: `outputs`, which leaves the last state out, and
+        `again`, which gives a function for calls like this one from rest (see `snn4.through_time.again`), or None.
+        """
         ...
 
 
@@ -50,6 +54,11 @@ def unregister(kernel: Kernel) -> None:
 def registered() -> tuple[Kernel, ...]:
     """All kernels, in the order in which they are asked; the reference loop, which comes last, is not among them."""
     return tuple(_kernels)
+
+
+def first() -> Kernel | None:
+    """The kernel that is asked first."""
+    return _kernels[0] if _kernels else None
 
 
 def choose(neuron: Neuron, xs: Tensor, state: Any) -> tuple[Kernel | None, list[tuple[str, str]]]:

@@ -23,7 +23,7 @@ from snn4.core.errors import GraphError, StateError
 from snn4.core.states import States, _Graph  # pyright: ignore[reportPrivateUsage]
 from snn4.through_time.autograd import backward_task, keeps_graph, saved_tensor_hooks
 
-__all__ = ["Session", "at_rest", "current", "opened", "path_of", "ran"]
+__all__ = ["Session", "at_rest", "current", "idle", "opened", "path_of", "ran"]
 
 
 class _Local(threading.local):
@@ -51,6 +51,11 @@ def path_of(name: str) -> str:
 def current() -> Session | None:
     """The session of this thread, if a `run` is under way."""
     return _local.session
+
+
+def idle(module: torch.nn.Module) -> bool:
+    """Whether a call of `module` starts at rest and has nothing to note: outside of `run` and of backward()."""
+    return _local.session is None and backward_task() is None and module not in _ran_under_session
 
 
 @contextmanager

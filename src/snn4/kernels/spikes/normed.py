@@ -215,8 +215,8 @@ class _Normed(torch.autograd.Function):
         mean, inverse, a, b = made
         state, tensors = rest[: call.fields], rest[call.fields :]
         given = (*tensors, a, b)
-        ys, last, kept, call.ready = call.plan.forward(zs, state, given, call.layout, call.keeps, last=call.last)
-        ctx.call, ctx.norm, ctx.count = call, norm, len(rest)
+        ys, last, kept, ctx.ready = call.plan.forward(zs, state, given, call.layout, call.keeps, last=call.last)
+        ctx.call, ctx.neuron, ctx.norm, ctx.count = call, call.neuron, norm, len(rest)
         ctx.set_materialize_grads(False)
         running = (None, None) if norm.batch else (norm.mean, norm.variance)
         ctx.save_for_backward(zs, weight, bias, mean, inverse, *running, *rest, *kept)
@@ -242,7 +242,7 @@ class _Normed(torch.autograd.Function):
             zs,
             state,
             kept,
-            call.ready,
+            ctx.ready,
             grad_ys,
             grads[1:] or (None,) * call.fields,
             call.layout,
@@ -280,7 +280,7 @@ def _differentiable(
     xs = flat.unflatten(0, zs.shape[:2])
     need_line = any(needs[:3])
     state, tensors = rest[: call.fields], rest[call.fields :]
-    grad_xs, *others = differentiable(call, xs, state, tensors, grads, [need_line, *needs[3:]])
+    grad_xs, *others = differentiable(call, xs, state, tensors, grads, [need_line, *needs[3:]], xs.dtype)
     found: list[Tensor | None] = [None, None, None]
     if grad_xs is not None:
         wanted = [v for v, need in zip(views, needs, strict=False) if need and v is not None]
