@@ -114,7 +114,7 @@ class Looking:
             reason: why it did not.
             how: to add to what runs it.
         """
-        route, name = neuron.route, "reference loop"
+        name = "reference loop"
         refused: list[tuple[str, str]] = []
         if type(neuron).sequence is not Neuron.sequence:
             name = "its own sequence()"
