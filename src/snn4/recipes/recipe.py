@@ -29,6 +29,7 @@ _NAMES = (
     "multispike_fashion",
     "multispike_conv_mnist",
     "leak_study",
+    "tclif_sequence",
     "braille",
     "radar",
     "ecg",

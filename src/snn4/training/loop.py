@@ -343,6 +343,7 @@ class _Run:
                     self.config.batch_size,
                     seed=self.seed,
                     after_batch=self.stopper.check,
+                    over_time=False,
                 )
             except NotFiniteError as cause:
                 raise NotFiniteError(
