@@ -9,7 +9,7 @@ import torch
 
 from snn4.core.errors import OptionError
 from snn4.data import DataSet, Split
-from snn4.recipes import get, tclif_sequence
+from snn4.recipes import dsr, get, integer_lif, sltt_memory, tclif_sequence
 from snn4.recipes.common import read_config
 from snn4.training import evaluate
 
@@ -23,12 +23,16 @@ def images(count=48):
 @pytest.fixture
 def made(monkeypatch):
     """Made-up images for the studies that load a data set."""
-    for module in (tclif_sequence,):
+    for module in (dsr, integer_lif, sltt_memory, tclif_sequence):
         monkeypatch.setattr(module, "load", lambda *_a, **_k: images())
 
 
 SMALL = {
     "tclif_sequence": {"hidden": (6, 4), "cells": ("tclif", "relu")},
+    "sltt_memory": {},
+    "dsr": {"lengths": (2,)},
+    "online": {"lengths": (4,)},
+    "integer_lif": {},
 }
 
 

@@ -6,6 +6,7 @@ models, `latency(net, x)` times single samples, `compare({...})` lays networks s
 
 from __future__ import annotations
 
+from snn4.profiling.allocation import peak_bytes
 from snn4.profiling.bits import Bits
 from snn4.profiling.comparison import Comparison, compare
 from snn4.profiling.energy_models import (
@@ -55,6 +56,7 @@ __all__ = [
     "latency",
     "memory_cost",
     "paper_energy",
+    "peak_bytes",
     "profile",
     "representation_error",
 ]

@@ -23,7 +23,7 @@ from snn4.training.evaluation import batch_of, device_of, evaluate
 from snn4.training.identity import identity_of
 from snn4.training.interruption import Interrupted, StopAsked, Stopper
 from snn4.training.optimiser import Average, clip, make_optimiser
-from snn4.training.outermost import check_online, online, step_loss
+from snn4.training.outermost import check_online, online, step_loss, step_terms
 from snn4.training.progress import Metrics, Report, report
 from snn4.training.recording import recorded_spikes
 from snn4.training.schedule import learning_rate
@@ -118,7 +118,7 @@ def fit(
     for which, split in (("training", train), ("validation", val)):
         if len(split) == 0:
             raise OptionError(f"the {which} split is empty", "at least one sample", "See how the data was divided.")
-    check_online(net, task, config, train)
+    check_online(net, config)
     training = Training(net, make_optimiser(net, config), Average(net, config.ema) if config.ema is not None else None)
     keeper = metrics = None
     if folder is not None:
@@ -251,7 +251,7 @@ class _Run:
         loss, answers, wanted = self.forward(xs, targets, numbers, after_backward=update if by_step else None)
         if self.config.online == "no":
             loss.backward()
-        norm = torch.stack(norms).max() if by_step else clip(self.net, self.config.clip_norm)
+        norm = torch.stack(norms or [torch.zeros(())]).max() if by_step else clip(self.net, self.config.clip_norm)
         right = (answers.argmax(1) == wanted).sum()
         # one look at the device for all three
         values: list[float] = torch.stack([t.detach().double() for t in (loss, norm, right)]).tolist()
@@ -278,12 +278,15 @@ class _Run:
         """Loss, answers and their classes, online with gradients where `learn`; an epoch's first batch is watched."""
         course, task, config = self.training.course, self.task, self.config
         watch = config.alarms and course.batch == 0
-        recording = recorded_spikes(self.net) if watch or task.penalty is not None else contextlib.nullcontext({})
-        cost = task.regulariser(self.net) if task.regulariser is not None else contextlib.nullcontext()
+        # online, penalty and regulariser are terms of each step
+        whole = config.online == "no"
+        penalty, regulariser = (task.penalty, task.regulariser) if whole else (None, None)
+        recording = recorded_spikes(self.net) if watch or penalty is not None else contextlib.nullcontext({})
+        cost = regulariser(self.net) if regulariser is not None else contextlib.nullcontext()
         listening = heard_warnings(self.net) if watch else contextlib.nullcontext([])
         with recording as spikes, listening as heard, cost as term:
             loss = None
-            if config.online == "no":
+            if whole:
                 with torch.autocast(xs.device.type, torch.bfloat16, enabled=config.autocast):
                     ys = self.net(xs)
                 ys = ys.float() if config.autocast else ys
@@ -292,6 +295,8 @@ class _Run:
                     self.net,
                     xs,
                     step_loss(task, targets),
+                    targets=targets.T if targets.ndim == 2 else None,
+                    regulariser=step_terms(task),
                     generator=numbers,
                     after_backward=after_backward,
                     backward=learn,
@@ -304,8 +309,8 @@ class _Run:
             answers, wanted = answered(logits, targets)
             if loss is None:
                 loss = loss_of(task, ys, targets, answers, wanted)
-            if task.penalty is not None:
-                loss = loss + task.penalty(spikes)
+            if penalty is not None:
+                loss = loss + penalty(spikes)
             if term is not None:
                 loss = loss + term()
         if watch:

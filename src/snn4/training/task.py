@@ -84,7 +84,8 @@ class FitConfig:
         checkpoint_steps: save a checkpoint after so many steps, besides; None never does.
         online: with time outermost and a loss at every step, for routes that can: one step of the optimiser a
             `"batch"`, or one at every `"step"` of time. Memory then does not grow with T. The loss of a step is the
-            task's, of its outputs alone, over T. "no" hands the whole sequence to the network.
+            task's, of its outputs alone, over T; penalty and regulariser see one step at a time. "no" hands the whole
+            sequence to the network.
         alarms: watch for layers that never fire or always fire, in the first batch of each epoch. `torch.compile`
             compiles a network again for it.
 
