@@ -45,7 +45,7 @@ def test_a_study_leaves_a_table_and_a_picture_and_goes_on_run_by_run(name, run, 
     assert result["table"] == (tmp_path / f"{name}.md").read_text()
     assert read_config(tmp_path) == (recipe, config)
     rows = sorted(tmp_path.glob("runs/*/row.json"))
-    assert len(rows) == len(result["study"]) > 1
+    assert len(rows) >= len(result["study"]) > 1
     before = {path: path.stat().st_mtime_ns for path in rows}
     rows[0].unlink()
     run(recipe, config, tmp_path, resume=True)
