@@ -51,15 +51,15 @@ class Config:
     """How many trainings of each route, counted up from the first."""
     epochs: int = 4
     """Passes over the training split."""
-    steps: int = 8
+    steps: int = 4
     """Time steps of the trained networks."""
     lengths: tuple[int, ...] = (4, 8, 16, 32, 64)
     """Time steps at which memory and time are measured."""
     one_in: int = 4
     """SLTT-K sends back one step in so many: K = T / 4."""
-    measured: int = 16
+    measured: int = 64
     """Samples of the batch that is measured."""
-    channels: tuple[int, ...] = (16, 32)
+    channels: tuple[int, ...] = (32, 32, 32)
     """Output channels of the convolutions."""
     hidden: tuple[int, ...] = (64,)
     """Widths of the dense hidden layers."""
