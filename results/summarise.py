@@ -1,6 +1,6 @@
 """Writes the tables of results from the result.json files beside it.
 
-python results/summarise.py            # rewrites results/README.md, README.md and README.ja.md between their marks
+python results/summarise.py            # rewrites results/README.md, the READMEs and two pages between their marks
 python results/summarise.py --check    # exits with 1 if one of them would change
 """
 
@@ -114,6 +114,76 @@ def long_table(folder: Path) -> str:
     return "\n".join([f"## {folder.name}", "", about, "", *commands, "", *lines, "", course, "", place])
 
 
+def studies() -> list[Path]:
+    """The results of studies of many runs."""
+    return sorted(HERE.glob("*/study/result.json"))
+
+
+def study_section(path: Path) -> str:
+    """A study: its command, its table and its picture."""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    name, machine = path.parents[1].name, result["environment"]
+    picture = f"![{result['title']}]({name}/study/{result['recipe']}.svg)"
+    figures = [f"- {key}: {value:.3g}" for key, value in result.get("figures", {}).items()]
+    place = (
+        f"Commit {machine['commit'][:10]}; {machine['cpu']}, {machine['cores']} cores, threads {machine['threads']}; "
+        f"torch {machine['versions']['torch']}."
+    )
+    head = [f"## {name}", "", f"{result['title']}.", "", "```console", f"$ {result['command']}", "```", ""]
+    return "\n".join([*head, result["table"], picture, "", *figures, *([""] if figures else []), place])
+
+
+_ROUTE_WORDS = {
+    "en": {
+        "header": (
+            "study",
+            "route",
+            "T",
+            "test accuracy, %",
+            "memory of a batch, MiB",
+            "time of a batch, ms",
+            "fires, %",
+        ),
+        "stream": "on a stream",
+    },
+    "ja": {
+        "header": ("実験", "経路", "T", "テスト正解率、%", "1バッチのメモリ、MiB", "1バッチの時間、ms", "発火率、%"),
+        "stream": "ストリーム上",
+    },
+}
+
+
+def route_rows(language: str) -> list[list[str]]:
+    """One line a route and study, from the studies that there are."""
+    found: list[list[str]] = []
+    for path in studies():
+        result = json.loads(path.read_text(encoding="utf-8"))
+        study = result["study"]
+        costs = {(r["route"], r["steps"]): r for r in study if r.get("kind") == "cost"}
+        for row in study:
+            if row.get("kind") in ("training", "loop", "stream") and row["seed"] == result["seed"]:
+                same = [r for r in study if r.get("kind") == row["kind"] and r["route"] == row["route"]]
+                kind = f" ({_ROUTE_WORDS[language]['stream']})" if row["kind"] == "stream" else ""
+                measured = costs.get((row["route"], row["steps"]))
+                cells = [f"{row['route']}{kind}", str(row["steps"]), accuracy([r["test_accuracy"] for r in same])]
+                found.append([result["recipe"], *cells, *_cost(measured), "-"])
+            elif "arm" in row:
+                cells = [row["about"], str(row["steps"]), accuracy([row["test_accuracy"]]), *_cost(row)]
+                found.append([result["recipe"], *cells, f"{100 * row['firing_rate']:.1f}"])
+    return found
+
+
+def _cost(row: dict[str, Any] | None) -> list[str]:
+    return ["-", "-"] if row is None else [f"{row['peak_bytes'] / 2**20:.2f}", f"{row['ms']:.1f}"]
+
+
+def route_table(language: str) -> str:
+    """The table of the pages that help to choose a route."""
+    header = _ROUTE_WORDS[language]["header"]
+    lines = [header, ["---"] * len(header), *route_rows(language)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def replaced(text: str, content: str) -> str:
     """`text` with what stands between the marks replaced."""
     before, _, rest = text.partition(BEGIN)
@@ -124,11 +194,13 @@ def replaced(text: str, content: str) -> str:
 def wanted() -> dict[Path, str]:
     """What each file should hold."""
     root = HERE.parent
-    full = "\n\n".join(long_table(folder) for folder in experiments())
+    full = "\n\n".join([*map(long_table, experiments()), *map(study_section, studies())])
     contents = {
         HERE / "README.md": full,
         root / "README.md": short_table("en"),
         root / "README.ja.md": short_table("ja"),
+        root / "docs/how-to/choose-a-route.md": route_table("en"),
+        root / "docs/ja/choose-a-route.md": route_table("ja"),
     }
     return {path: replaced(path.read_text(encoding="utf-8"), content) for path, content in contents.items()}
 

@@ -44,6 +44,21 @@ def test_every_run_is_kept_whole(path):
     assert not result["environment"]["commit"].endswith("+")
 
 
+STUDIES = sorted((ROOT / "results").glob("*/study/result.json"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.parts[-3])
+def test_every_study_is_kept_whole(path):
+    from snn4.recipes.common import read_config
+
+    result = json.loads(path.read_text())
+    recipe, config = read_config(path.parent)
+    assert (recipe.name, config.seed) == (result["recipe"], result["seed"])
+    assert result["table"] == (path.parent / f"{recipe.name}.md").read_text()
+    assert (path.parent / f"{recipe.name}.svg").is_file()
+    assert not result["environment"]["commit"].endswith("+")
+
+
 def test_digits_reaches_what_is_claimed():
     assert len(load("digits")) == 3
     assert mean("digits", "snn") >= 0.97

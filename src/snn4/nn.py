@@ -84,6 +84,7 @@ from snn4.layers import (
     Upsample,
     ZeroPad2d,
     fuse,
+    standardised,
     use_events,
     use_memory,
 )
@@ -237,6 +238,7 @@ __all__ = [
     "ltmd",
     "plif",
     "se_adlif",
+    "standardised",
     "use_events",
     "use_memory",
 ]

@@ -23,7 +23,7 @@ from snn4.training.evaluation import batch_of, device_of, evaluate
 from snn4.training.identity import identity_of
 from snn4.training.interruption import Interrupted, StopAsked, Stopper
 from snn4.training.optimiser import Average, clip, make_optimiser
-from snn4.training.outermost import check_online, online, step_loss, step_terms
+from snn4.training.outermost import check_route, online, step_loss, step_terms
 from snn4.training.progress import Metrics, Report, report
 from snn4.training.recording import recorded_spikes
 from snn4.training.schedule import learning_rate
@@ -118,7 +118,7 @@ def fit(
     for which, split in (("training", train), ("validation", val)):
         if len(split) == 0:
             raise OptionError(f"the {which} split is empty", "at least one sample", "See how the data was divided.")
-    check_online(net, config)
+    check_route(net, config.online)
     training = Training(net, make_optimiser(net, config), Average(net, config.ema) if config.ema is not None else None)
     keeper = metrics = None
     if folder is not None:

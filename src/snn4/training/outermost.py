@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
@@ -25,9 +26,9 @@ from snn4.through_time.session import path_of
 from snn4.through_time.stepwise import Stepper
 from snn4.training.answers import UNLABELLED, answered
 from snn4.training.recording import recorded_spikes
-from snn4.training.task import FitConfig, Task
+from snn4.training.task import Task
 
-__all__ = ["Steps", "check_online", "online", "refuse_online", "step_loss", "step_terms"]
+__all__ = ["Steps", "check_route", "online", "refuse_online", "step_loss", "step_terms"]
 
 StepLoss = Callable[..., Tensor | None]
 """From the outputs of one step, (1, B, C), and its targets where there are some, to a number; None for no loss."""
@@ -206,14 +207,14 @@ def step_terms(task: Task) -> Regulariser | None:
     return both
 
 
-def check_online(net: torch.nn.Module, config: FitConfig) -> None:
-    """Refuse a training whose route, members and options do not go together.
+def check_route(net: torch.nn.Module, online: Literal["no", "batch", "step"]) -> None:
+    """Refuse a route that cannot be trained in this order of time, and members that cannot run one step at a time.
 
     Raises:
         OptionError: a route that needs a loss at every step, and no `online`; or `online` with a route or member that
             cannot.
     """
-    if config.online == "no":
+    if online == "no":
         must = {str(m.route) for m in net.modules() if isinstance(m, Neuron) and m.route.online == "only"}
         if must:
             raise OptionError(
