@@ -270,7 +270,7 @@ def table(rows: list[Row]) -> str:
 
 
 def _range(picojoules: list[float]) -> str:
-    return " to ".join(f"{one / 1000:.3g}" for one in picojoules)
+    return " to ".join(f"{one / 1000:,.0f}" for one in picojoules)
 
 
 def draw(rows: list[Row]) -> Any:

@@ -59,13 +59,13 @@ class Config:
     """How many trainings of each kind, counted up from the first."""
     epochs: int = 20
     """Passes over the training trials; a stream is as long as all of them together."""
-    steps: int = 12
+    steps: int = 20
     """Steps of a trial: the symbol, the silence, the cue."""
     symbols: int = 4
     """How many different ones there are."""
     samples: int = 2000
     """Training trials; a quarter as many choose, and as many test."""
-    lengths: tuple[int, ...] = (16, 32, 64, 128)
+    lengths: tuple[int, ...] = (20, 40, 80, 160)
     """Steps of the trials at which memory is measured."""
     hidden: tuple[int, ...] = (64,)
     """Widths of the hidden layers."""
