@@ -31,7 +31,7 @@ SMALL = {
     "tclif_sequence": {"hidden": (6, 4), "cells": ("tclif", "relu")},
     "sltt_memory": {},
     "dsr": {"lengths": (2,)},
-    "online": {"lengths": (4,)},
+    "online": {"lengths": (4, 8)},
     "integer_lif": {},
 }
 

@@ -106,7 +106,7 @@ def online(
         )
     chosen = _chosen(route, total, generator)
     stepper = Stepper(net, state)
-    outputs: list[Tensor] = []
+    outputs: Tensor | None = None
     losses: list[Tensor] = []
     for t, x in enumerate(xs.split(1)):
         around = contextlib.nullcontext() if regulariser is None else regulariser(net)
@@ -115,7 +115,9 @@ def online(
                 y = stepper(x)
             _check_answer(y, xs.shape[1])
             y = y.float() if autocast else y
-            outputs.append(y.detach())
+            # one tensor from the start: joining many at the end would take their memory twice
+            outputs = y.new_empty((total, *y.shape[1:])) if outputs is None else outputs
+            outputs[t] = y[0].detach()
             if t not in chosen:
                 continue
             share = loss(y) if targets is None else loss(y, targets[t])
@@ -133,9 +135,9 @@ def online(
         losses.append(share)
         # the graph of this step must not live on while the next one is made
         del y, share
-    return Steps(
-        torch.cat(outputs), torch.stack(losses).sum() if losses else xs.new_zeros(()), stepper.state, len(losses)
-    )
+    sent = torch.stack(losses).sum() if losses else xs.new_zeros(())
+    assert outputs is not None
+    return Steps(outputs, sent, stepper.state, len(losses))
 
 
 def _chosen(route: Route, total: int, generator: Generator | None) -> set[int]:
