@@ -7,9 +7,11 @@ import dataclasses
 import pytest
 import torch
 
+from snn4 import nn
 from snn4.core.errors import OptionError
 from snn4.data import DataSet, Split
-from snn4.recipes import dsr, get, integer_lif, sltt_memory, tclif_sequence
+from snn4.models import mlp
+from snn4.recipes import dsr, get, integer_lif, online, sltt_memory, tclif_sequence
 from snn4.recipes.common import read_config
 from snn4.training import evaluate
 
@@ -81,6 +83,110 @@ def test_sequence_options_that_cannot_be_are_refused(options, run, tmp_path, mad
     with pytest.raises(OptionError):
         run(recipe, dataclasses.replace(recipe.smoke(), **options), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def integer_net(levels):
+    draw = torch.Generator().manual_seed(0)
+    net = mlp(6, (8, 7), 3, lambda: nn.IntegerLIF(levels), norm=True).double()
+    with torch.no_grad():
+        for norm in (net.norm1, net.norm2):
+            norm.running_mean.normal_(generator=draw)
+            norm.running_var.uniform_(0.5, 2, generator=draw)
+            norm.bias.normal_(generator=draw)
+    return net.eval(), 3 * torch.randn(4, 5, 6, generator=draw, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("levels", [1, 3, 8])
+def test_the_spiking_twin_fires_what_the_counts_say(levels):
+    net, xs = integer_net(levels)
+    found = integer_lif.differences(net, xs, levels)
+    assert found["twin_spikes"] > 20
+    assert found["twin_differs"] == 0
+    assert found["output_difference"] < 1e-12
+
+
+def test_a_twin_whose_biases_count_in_every_virtual_step_is_told_apart(monkeypatch):
+    net, xs = integer_net(3)
+    right = integer_lif.spiking_twin
+
+    def wrong(one, levels):
+        twin = right(one, levels)
+        with torch.no_grad():
+            for layer in twin:
+                if isinstance(layer, nn.Linear):
+                    layer.bias.mul_(levels)
+        return twin
+
+    monkeypatch.setattr(integer_lif, "spiking_twin", wrong)
+    found = integer_lif.differences(net, xs, 3)
+    assert found["twin_differs"] > 0
+    assert found["output_difference"] > 1e-3
+
+
+def test_what_has_no_spiking_twin_is_refused_by_name():
+    with pytest.raises(OptionError, match=r"1 \(LIF\)"):
+        integer_lif.spiking_twin(torch.nn.Sequential(nn.Linear(3, 3), nn.LIF()), 4)
+
+
+def test_sltt_k_sends_back_a_quarter_of_the_steps_and_at_least_one():
+    config = sltt_memory.Config()
+    assert [sltt_memory.routes(config, steps)["sltt-k"].k for steps in (2, 4, 8, 64)] == [1, 1, 2, 16]
+
+
+def test_the_figures_of_the_studies_are_those_of_their_rows():
+    costs = [
+        {"kind": "cost", "route": route, "steps": steps, "peak_bytes": size, "ms": ms}
+        for route, values in {
+            "bptt": ((100, 4.0), (400, 10.0)),
+            "sltt": ((50, 5.0), (52, 12.0)),
+            "sltt-k": ((40, 2.0), (40, 5.0)),
+        }.items()
+        for steps, (size, ms) in zip((4, 16), values, strict=True)
+    ]
+    trained = [
+        {"kind": "training", "route": route, "steps": 4, "seed": seed, "test_accuracy": value + seed / 100}
+        for route, value in {"bptt": 0.9, "sltt": 0.89, "sltt-k": 0.91}.items()
+        for seed in (0, 1)
+    ]
+    found = sltt_memory.figures(costs + trained)
+    assert found["memory growth of bptt"] == 3
+    assert found["memory growth of sltt"] == pytest.approx(0.04)
+    assert (found["time of sltt over bptt"], found["time of sltt-k over bptt"]) == (1.2, 0.5)
+    assert found["sltt behind bptt"] == pytest.approx(0.01)
+    assert found["sltt-k behind bptt"] == pytest.approx(-0.01)
+    rows = [{**row, "output_bytes": 2 * row["steps"]} for row in costs if row["route"] == "bptt"]
+    rows = [{**row, "route": route} for route in online.ROUTES for row in rows]
+    assert online.figures(rows)["memory growth of eprop, outputs left out"] == pytest.approx(368 / 92 - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("sltt_memory", {"lengths": ()}),
+        ("sltt_memory", {"one_in": 0}),
+        ("dsr", {"steps": 0}),
+        ("online", {"steps": 1}),
+        ("integer_lif", {"levels": (4, 0)}),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_is_written(name, options, run, tmp_path, made):
+    recipe = get(name)
+    with pytest.raises(OptionError, match="--"):
+        run(recipe, dataclasses.replace(recipe.smoke(), **options), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_of_a_study_makes_the_same_options():
+    import shlex
+
+    from snn4.cli.run import _parse
+    from snn4.recipes.options import command_line
+
+    for name in SMALL:
+        recipe = get(name)
+        config = dataclasses.replace(recipe.config(), seed=3, epochs=2, **SMALL[name])
+        words = shlex.split(command_line(name, config))
+        assert _parse(recipe.config(), words[3:], name, recipe.title)[0] == config
 
 
 def test_the_answers_over_time_can_be_left_out():

@@ -116,7 +116,8 @@ def online(
             _check_answer(y, xs.shape[1])
             y = y.float() if autocast else y
             # one tensor from the start: joining many at the end would take their memory twice
-            outputs = y.new_empty((total, *y.shape[1:])) if outputs is None else outputs
+            if outputs is None:
+                outputs = torch.empty((total, *y.shape[1:]), dtype=y.dtype, device=y.device)
             outputs[t] = y[0].detach()
             if t not in chosen:
                 continue
