@@ -23,7 +23,7 @@ from snn4.recipes.comparison import Build
 from snn4.recipes.options import TrainingOptions
 from snn4.training import Task
 
-__all__ = ["Cell", "adaptive", "network", "one_answer", "step_answers"]
+__all__ = ["Cell", "network", "one_answer", "step_answers"]
 
 Cell = Literal["lif", "alif"]
 """The kind of the hidden neurons: LIF with the options of `neuron`, or ALIF with learned time constants."""
@@ -49,14 +49,13 @@ def network(
         raise OptionError(f"--cell got {cell!r}", "'lif' or 'alif'")
 
     def build(neuron: Callable[[], torch.nn.Module], steps: int) -> torch.nn.Module:  # noqa: ARG001  (data has the time)
-        chosen = adaptive if cell == "alif" and neuron is not torch.nn.ReLU else neuron
+        chosen = _alif if cell == "alif" and neuron is not torch.nn.ReLU else neuron
         return srnn(inputs, hidden, classes, chosen, recurrent=recurrent, dropout=dropout, readout=_integrator)
 
     return build
 
 
-def adaptive() -> ALIF:
-    """ALIF with learned time constants, of 20 and 150 steps at the start."""
+def _alif() -> ALIF:
     return ALIF(Learned(20.0), Learned(150.0))
 
 

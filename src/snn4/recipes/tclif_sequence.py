@@ -23,12 +23,11 @@ from snn4.core.errors import OptionError
 from snn4.core.quantity import Learned
 from snn4.data import Pixels, load
 from snn4.models import srnn
-from snn4.neurons import TCLIF
+from snn4.neurons import ALIF, TCLIF
 from snn4.objectives import cross_entropy
 from snn4.profiling import profile
 from snn4.recipes.comparison import threads
 from snn4.recipes.options import NeuronOptions, TrainingOptions
-from snn4.recipes.sequences import adaptive
 from snn4.recipes.study import Row, Study, markdown, percent, seeded, three, warm_memory
 from snn4.training import Task
 
@@ -99,7 +98,7 @@ def network(config: Config, cell: Cell) -> torch.nn.Module:
     made: dict[str, Callable[[], torch.nn.Module]] = {
         "tclif": tclif,
         "lif": config.neuron.factory(),
-        "alif": adaptive,
+        "alif": lambda: ALIF(Learned(20.0), Learned(150.0)),
         "relu": torch.nn.ReLU,
     }
     if cell not in made:

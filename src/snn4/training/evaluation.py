@@ -98,7 +98,11 @@ def evaluate(
             answers, wanted = answered(logits, targets)
             if len(wanted):
                 loss += task.loss(answers, wanted).item() * len(wanted)
-            tallies.append(_by_step(logits, targets) if targets.ndim == 2 else _by_sample(task, ys, targets, over_time))
+            if targets.ndim == 2:
+                tallies.append(_by_step(logits, targets))
+            else:
+                earlier = [task.readout(ys[:t]) for t in range(1, len(ys))] if over_time else []
+                tallies.append(_by_sample([*earlier, logits], targets))
             if after_batch is not None:
                 after_batch()
     right = torch.stack([tally.right for tally in tallies]).sum(0)
@@ -132,10 +136,9 @@ class _Tally(NamedTuple):
     found: Tensor
 
 
-def _by_sample(task: Task, ys: Tensor, targets: Tensor, over_time: bool) -> _Tally:
-    """Each sample has a class: the readout of the first t steps is the answer. Shape of ys: (T, B, C)."""
-    first = 1 if over_time else len(ys)
-    answers = torch.stack([task.readout(ys[:t]).argmax(1) for t in range(first, len(ys) + 1)])
+def _by_sample(logits: list[Tensor], targets: Tensor) -> _Tally:
+    """Each sample has a class: the answers after so many steps, the last after all. Shape of each: (B, C)."""
+    answers = torch.stack([each.argmax(1) for each in logits])
     right = (answers == targets).sum(1).cpu()
     return _Tally(right, torch.full_like(right, len(targets)), answers[-1].cpu())
 
