@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
@@ -24,7 +25,7 @@ from snn4.through_time.session import path_of
 from snn4.through_time.stepwise import Stepper
 from snn4.training.task import FitConfig, Task
 
-__all__ = ["Steps", "check_online", "online", "refuse_online", "step_loss"]
+__all__ = ["Steps", "check_online", "check_route", "online", "refuse_online", "step_loss"]
 
 StepLoss = Callable[[Tensor], Tensor]
 """From the outputs of one step, (1, B, C), to a number."""
@@ -153,18 +154,9 @@ def check_online(net: torch.nn.Module, task: Task, config: FitConfig, train: Spl
         OptionError: a route that needs a loss at every step, and no `online`; or `online` with a route or member that
             cannot, or with a penalty or regulariser, which look at the whole sequence, or with a class a step.
     """
+    check_route(net, config.online)
     if config.online == "no":
-        must = {str(m.route) for m in net.modules() if isinstance(m, Neuron) and m.route.online == "only"}
-        if must:
-            raise OptionError(
-                f"fit got online='no' for {', '.join(sorted(must))}",
-                "a loss at every step, which this route needs",
-                "Write FitConfig(online='batch').",
-            )
         return
-    _route_of(net)
-    net.train()
-    refuse_online(net)
     sees_all = [name for name in ("penalty", "regulariser") if getattr(task, name) is not None]
     if sees_all:
         raise OptionError(
@@ -178,6 +170,27 @@ def check_online(net: torch.nn.Module, task: Task, config: FitConfig, train: Spl
             "one class a sample, which the loss of every step is taken with",
             "Train with online='no', which takes a class a step.",
         )
+
+
+def check_route(net: torch.nn.Module, online: Literal["no", "batch", "step"]) -> None:
+    """Refuse a route that cannot be trained in this order of time, and members that cannot run one step at a time.
+
+    Raises:
+        OptionError: a route that needs a loss at every step, and no `online`; or `online` with a route or member that
+            cannot.
+    """
+    if online == "no":
+        must = {str(m.route) for m in net.modules() if isinstance(m, Neuron) and m.route.online == "only"}
+        if must:
+            raise OptionError(
+                f"fit got online='no' for {', '.join(sorted(must))}",
+                "a loss at every step, which this route needs",
+                "Write FitConfig(online='batch').",
+            )
+        return
+    _route_of(net)
+    net.train()
+    refuse_online(net)
 
 
 def _route_of(net: torch.nn.Module) -> Route:
