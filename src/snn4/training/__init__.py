@@ -5,9 +5,10 @@ from __future__ import annotations
 from snn4.training.alarms import Alarm, Warns, check_rates, find_non_finite, heard_warnings
 from snn4.training.answers import answered
 from snn4.training.evaluation import Evaluation, evaluate
+from snn4.training.fitted import Fitted
 from snn4.training.interruption import Interrupted
 from snn4.training.log import environment
-from snn4.training.loop import Fitted, fit
+from snn4.training.loop import fit
 from snn4.training.optimiser import Average, make_optimiser
 from snn4.training.outermost import Steps, check_route, online
 from snn4.training.recording import recorded_spikes, spiking_layers
