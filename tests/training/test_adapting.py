@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import signal
 
@@ -48,7 +49,7 @@ def test_a_temperature_is_searched_once_an_epoch_and_written_down(make_net, norm
     fit(net, task, split, val, CONFIG, seed=0, folder=tmp_path, progress=False)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     found = [3.0, *(row["temperature"] for row in rows)]
-    steps = [abs(after - before) for before, after in zip(found, found[1:], strict=False)]
+    steps = [abs(after - before) for before, after in itertools.pairwise(found)]
     # whole steps in the first half (epochs 0 to 2 of 5), small ones after
     assert all(step == pytest.approx(0, abs=1e-9) or step == pytest.approx(1.0) for step in steps[:3])
     assert all(step == pytest.approx(0, abs=1e-9) or step == pytest.approx(0.2) for step in steps[3:])

@@ -2,8 +2,8 @@
 
     --neuron.kind da_lif --neuron.settings beta=learned:0.8 activation=sigmoid
 
-A name is the class's or the builder's, in any case and with or without underscores. A setting is `name=value`: a number,
-`true`, `false`, `none`, `learned:2.0` for a quantity that training changes, or a word (`activation=sigmoid`,
+A name is the class's or the builder's, in any case and with or without underscores. A setting is `name=value`: a
+number, `true`, `false`, `none`, `learned:2.0` for a quantity that training changes, or a word (`activation=sigmoid`,
 `decay=exponential`, `base=triangle`). What a member can do is read from its own signature, so that a new member needs
 nothing here.
 """
@@ -57,7 +57,9 @@ def _made_by(builder: Member) -> Any:
 
 def _parameters(member: Member) -> Mapping[str, inspect.Parameter]:
     return {
-        p.name: p for p in inspect.signature(member).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        p.name: p
+        for p in inspect.signature(member).parameters.values()
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     }
 
 

@@ -27,7 +27,7 @@ class NeuronOptions:
     kind: str = "lif"
     """Any spiking neuron of `snn4 list neurons`: lif, plif, if, da_lif, alif, tc_lif, klif, psn and so on."""
     settings: tuple[str, ...] = ()
-    """Further arguments of the neuron, as name=value: beta=0.8, beta=learned:0.8 (training changes it), v_reset=none."""
+    """Further arguments of the neuron, as name=value: beta=0.8, beta=learned:0.8 (training changes it), v_reset=none"""
     tau: float | None = None
     """Membrane time constant, in steps [2]."""
     learn_tau: bool = False
@@ -41,8 +41,8 @@ class NeuronOptions:
     decay: Literal["euler", "exponential"] | None = None
     """euler: what is left after a step is 1 - 1/tau; exponential: exp(-1/tau) [euler]."""
     surrogate: str | None = None
-    """Stands for the spike's derivative [atan]: any of `snn4 list surrogates`, as atan, lsg, dspike, annealed, msg, sigmoid,
-    fastsigmoid, superspike, triangle, rectangle, gaussian, multigaussian, doublegaussian, slayer."""
+    """Stands for the spike's derivative [atan]: any of `snn4 list surrogates`, as atan, lsg, dspike, annealed, msg,
+    sigmoid, fastsigmoid, superspike, triangle, rectangle, gaussian, multigaussian, doublegaussian, slayer."""
     surrogate_settings: tuple[str, ...] = ()
     """Arguments of the surrogate, as name=value: width=0.5, width=learned:0.5, base=triangle."""
 

@@ -29,6 +29,7 @@ _NAMES = (
     "multispike_fashion",
     "multispike_conv_mnist",
     "leak_study",
+    "direct_training",
     "braille",
     "radar",
     "ecg",

@@ -3,8 +3,8 @@
 `fit` does both by itself at the beginning of each epoch, unless `FitConfig(adapt=False)`:
 
 - `Annealed` surrogates get `anneal(net, epoch / (epochs - 1))`; how sharp they are is a function of the epoch;
-- where all `Dspike` surrogates share one fixed temperature, `search_temperature` looks at the epoch's first batch and the
-  network's first weight. The step is 1 in the first half of the training and 0.2 after. What was found stands in
+- where all `Dspike` surrogates share one fixed temperature, `search_temperature` looks at the epoch's first batch and
+  the network's first weight. The step is 1 in the first half of the training and 0.2 after. What was found stands in
   metrics.jsonl as `temperature` and in the checkpoint, so that a run which is stopped goes on with it.
 
 Neither leaves a trace in weights, running statistics or random numbers.
@@ -56,9 +56,7 @@ def set_temperature(net: torch.nn.Module, value: float) -> None:
             module.b = value
 
 
-def searched(
-    net: torch.nn.Module, loss: Callable[[], Tensor], late: bool, generator: torch.Generator
-) -> float | None:
+def searched(net: torch.nn.Module, loss: Callable[[], Tensor], late: bool, generator: torch.Generator) -> float | None:
     """Search the temperature and set it; None where there is none, or no weight to look at.
 
     Args:

@@ -18,13 +18,14 @@ from snn4.view.pictures import (
     outputs,
     potential,
     potentials,
+    ranking,
     raster,
     sample_input,
     study,
     surrogate,
     weights,
 )
-from snn4.view.report import write_report
+from snn4.view.report import write_report, write_study
 
 __all__ = [
     "accuracy_by_step",
@@ -37,10 +38,12 @@ __all__ = [
     "outputs",
     "potential",
     "potentials",
+    "ranking",
     "raster",
     "sample_input",
     "study",
     "surrogate",
     "weights",
     "write_report",
+    "write_study",
 ]

@@ -12,6 +12,7 @@ from snn4.view.pictures.energy_bars import energy_bars
 from snn4.view.pictures.firing_rates import firing_rates
 from snn4.view.pictures.learning_curves import learning_curves
 from snn4.view.pictures.membrane import membrane
+from snn4.view.pictures.ranking import ranking
 from snn4.view.pictures.raster import raster
 from snn4.view.pictures.sample import outputs, sample_input
 from snn4.view.pictures.spike_times import events, potential, potentials
@@ -30,6 +31,7 @@ __all__ = [
     "outputs",
     "potential",
     "potentials",
+    "ranking",
     "raster",
     "sample_input",
     "study",
