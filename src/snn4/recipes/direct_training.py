@@ -1,10 +1,10 @@
 """One recipe, one network: every surrogate, every route through time and every neuron, then the best of each again.
 
-The short part trains each member once, with one seed and a small budget: every surrogate with LIF and BPTT, every route
-with LIF and ATan, every neuron with BPTT and its own surrogate. Validation then chooses the best of each kind, and these
-and the common baseline (LIF, ATan, BPTT) are trained with several seeds and the full budget. What cannot be trained
-stands in the table with the reason. Members come with their defaults: nobody has tuned any of them here, and a member
-that was made for long sequences or physical units may do badly at T = 4 for that reason alone.
+The short part trains each member once, with one seed and a small budget: every surrogate with LIF and BPTT, every
+route with LIF and ATan, every neuron with BPTT and its own surrogate. Validation then chooses the best of each kind.
+These and the common baseline (LIF, ATan, BPTT) are trained with several seeds and the full budget. What cannot be
+trained stands in the table with the reason. Members come with their defaults: nobody has tuned any of them here, and a
+member that was made for long sequences or physical units may do badly at T = 4 for that reason alone.
 
 `--kinds`, `--only` and `--no-full` make parts of the study, `snn4 resume` goes on with what is left.
 """
@@ -12,17 +12,14 @@ that was made for long sequences or physical units may do badly at T = 4 for tha
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
 from snn4.core.errors import OptionError, suggest
-from snn4.models import conv_net
 from snn4.recipes import members
-from snn4.recipes.comparison import Experiment
 from snn4.recipes.options import NeuronOptions, TrainingOptions
+from snn4.recipes.search import experiment_of, folder_name
 from snn4.recipes.tables import Cells, Row, grouped, table
 from snn4.recipes.trials import Study, Trial, best, run_trials, seeds_of
 from snn4.view import pictures
@@ -30,7 +27,7 @@ from snn4.view import pictures
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["EXPECTED", "TITLE", "Config", "arms", "experiment_of", "main"]
+__all__ = ["EXPECTED", "TITLE", "Config", "arms", "main"]
 
 TITLE = "Every surrogate, route and neuron in one recipe, Fashion-MNIST, T = 4"
 # a comparison: whatever comes out
@@ -95,7 +92,7 @@ class Config:
         """A run of seconds."""
         return cls(
             seeds=1,
-            only=("Triangle", "SLTT", "EProp", "DALIF"),
+            only=("Triangle", "EProp"),
             best=1,
             epochs=1,
             limit=256,
@@ -105,23 +102,6 @@ class Config:
             channels=(4, 8),
             hidden=(16,),
         )
-
-
-def experiment_of(recipe: str, title: str, config: Any) -> Experiment:
-    """The convolutional network of studies on Fashion-MNIST.
-
-    Args:
-        recipe: its name.
-        title: one line.
-        config: has channels, hidden widths and steps.
-    """
-
-    def build(neuron: Callable[[], torch.nn.Module], steps: int) -> torch.nn.Module:
-        return conv_net((1, 28, 28), config.channels, 10, neuron, steps=steps, dense=config.hidden)
-
-    widths = "-".join(map(str, (*config.channels, *config.hidden, 10)))
-    words = f"3 x 3 convolutions and dense {widths}, batch norm"
-    return Experiment(recipe, title, "fashion", 1 / 6, words, build, {})
 
 
 def arms(config: Config) -> dict[tuple[str, str], tuple[NeuronOptions, TrainingOptions]]:
@@ -172,9 +152,10 @@ def _trials(config: Config, keys: Sequence[tuple[str, str]], budget: Literal["sh
                 epochs=config.full_epochs if full else config.epochs,
                 limit=config.full_limit if full else config.limit,
             )
-            word = "".join(c if c.isalnum() else "-" for c in member.lower()).replace("--", "-")
             labels = {"kind": kind, "member": member, "budget": budget, "seed": seed}
-            yield Trial(f"{budget}-{kind}-{word}-seed{seed}", labels, experiment_of("direct_training", TITLE, one), one)
+            yield Trial(
+                folder_name(budget, kind, member, seed), labels, experiment_of("direct_training", TITLE, one), one
+            )
 
 
 def main(

@@ -30,6 +30,8 @@ _NAMES = (
     "multispike_conv_mnist",
     "leak_study",
     "direct_training",
+    "lsg_ablation",
+    "dalif_ablation",
     "braille",
     "radar",
     "ecg",

@@ -8,7 +8,6 @@ left out, and nothing is tried again: remove the folder to do so.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -47,12 +46,14 @@ class Trial:
         labels: what it is, the first entries of its row; among them `seed`.
         experiment: makes its network and its task.
         config: its options, as a comparison over time steps has them.
+        tell: what else of the trained network belongs into the row.
     """
 
     name: str
     labels: Mapping[str, Any]
     experiment: Experiment
     config: Any
+    tell: Callable[[torch.nn.Module], Mapping[str, Any]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +73,13 @@ class Study:
     progress: bool = False
     data: Path | None = None
     download: bool = False
+    _loaded: dict[str, DataSet] = dataclasses.field(default_factory=dict[str, DataSet], repr=False, compare=False)
+
+    def load(self, name: str) -> DataSet:
+        """A data set, read once."""
+        if name not in self._loaded:
+            self._loaded[name] = load(name, self.data, download=self.download)
+        return self._loaded[name]
 
     def begin(self, config: Any, *, resume: bool) -> None:
         """Write the options and the environment of a new study."""
@@ -113,22 +121,17 @@ class Study:
 
 def run_trials(study: Study, trials: Iterable[Trial]) -> list[Row]:
     """Run trials, or read what they left behind; in their order."""
-
-    @functools.cache
-    def data(name: str) -> DataSet:
-        return load(name, study.data, download=study.download)
-
-    return [_row(study, trial, data) for trial in trials]
+    return [_row(study, trial) for trial in trials]
 
 
-def _row(study: Study, trial: Trial, data: Callable[[str], DataSet]) -> Row:
+def _row(study: Study, trial: Trial) -> Row:
     folder = study.out / "runs" / trial.name
     if (folder / "row.json").is_file():
         return read_json(folder / "row.json")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with threads(trial.config.train.threads):
-            found = _run(study, trial, folder, data)
+            found = _run(study, trial, folder)
     except _OUTSIDE:
         raise
     except Snn4Error as cause:
@@ -140,12 +143,12 @@ def _row(study: Study, trial: Trial, data: Callable[[str], DataSet]) -> Row:
     return row
 
 
-def _run(study: Study, trial: Trial, folder: Path, data: Callable[[str], DataSet]) -> dict[str, Any]:
+def _run(study: Study, trial: Trial, folder: Path) -> dict[str, Any]:
     """Train, test once, measure."""
     experiment, config = trial.experiment, trial.config
     # before the data is read: what does not go together is refused here
     net = make_networks(experiment, config)["snn"]
-    dataset = data(experiment.data)
+    dataset = study.load(experiment.data)
     task = make_tasks(experiment, config, dataset)["snn"]
     train, val = splits(dataset, experiment.validation, config)
     options = config.train.fit_config(config.epochs)
@@ -186,7 +189,7 @@ def _run(study: Study, trial: Trial, folder: Path, data: Callable[[str], DataSet
         "train_seconds": fitted.seconds,
         "cpu_seconds": spent,
         "history": [row["val_accuracy"] for row in fitted.history],
-    }
+    } | dict(trial.tell(net) if trial.tell is not None else {})
 
 
 def best(rows: Iterable[Row], count: int) -> list[Row]:
