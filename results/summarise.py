@@ -1,6 +1,7 @@
 """Writes the tables of results from the result.json files beside it.
 
-python results/summarise.py            # rewrites results/README.md, README.md and README.ja.md between their marks
+python results/summarise.py            # rewrites results/README.md, the READMEs and the pages that show results,
+                                       # between their marks
 python results/summarise.py --check    # exits with 1 if one of them would change
 """
 
@@ -114,6 +115,125 @@ def long_table(folder: Path) -> str:
     return "\n".join([f"## {folder.name}", "", about, "", *commands, "", *lines, "", course, "", place])
 
 
+def studies(recipe: str = "*") -> list[dict[str, Any]]:
+    """The results of studies of many runs: `results/NAME/PART/result.json` with rows, in the order of their folders."""
+    found = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(HERE.glob("*/*/result.json"))
+        if not path.parent.name.startswith("seed")
+    ]
+    return [one for one in found if "study" in one and recipe in ("*", one["recipe"])]
+
+
+def study_text(result: dict[str, Any]) -> str:
+    """The tables that a study wrote, its command and its machine."""
+    machine = result["environment"]
+    place = f"Commit {machine['commit'][:10]}; {machine['cpu']}, {machine['cores']} cores; torch "
+    command = ["```console", f"$ {result['command']}", "```"]
+    tables = [line.replace("### ", "### " + result["recipe"] + ": ") for line in result["table"].splitlines()]
+    title = f"## {result['recipe']}"
+    return "\n".join(
+        [title, "", result["title"] + ".", "", *command, "", *tables, "", place + machine["versions"]["torch"] + "."]
+    )
+
+
+WORDS = {
+    "en": {
+        "short": "One seed, short budget: {epochs} epochs of {samples:,} samples.",
+        "full": "Full budget: {epochs} epochs of {samples:,} samples.",
+        "surrogate": "surrogate",
+        "route": "route",
+        "neuron": "neuron",
+        "columns": (
+            "seeds",
+            "validation, %",
+            "test, %",
+            "training step, ms",
+            "peak memory, MiB",
+            "firing rate, %",
+            "zero gradients, %",
+        ),
+        "failed": "not trained",
+        "none": "No result is stored yet. `snn4 run direct_training` makes it.",
+    },
+    "ja": {
+        "short": "シード1つ、少ない学習量: {samples:,}サンプルを{epochs}エポック。",
+        "full": "通常の学習量: {samples:,}サンプルを{epochs}エポック。",
+        "surrogate": "サロゲート",
+        "route": "ルート",
+        "neuron": "ニューロン",
+        "columns": (
+            "シード数",
+            "検証、%",
+            "テスト、%",
+            "学習1ステップ、ms",
+            "最大メモリ、MiB",
+            "発火率、%",
+            "ゼロの勾配、%",
+        ),
+        "failed": "学習できず",
+        "none": "保存された結果はまだありません。`snn4 run direct_training` で作成できます。",
+    },
+}
+QUANTITIES = (
+    ("val_accuracy", 100, 2),
+    ("test_accuracy", 100, 2),
+    ("step_ms", 1, 1),
+    ("peak_bytes", 1 / 2**20, 1),
+    ("firing_rate", 100, 1),
+    ("zero_gradient", 100, 1),
+)
+
+
+def cell(values: list[float], digits: int) -> str:
+    """Mean, and the sample standard deviation where there are several values."""
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{spread}"
+
+
+def choice_table(rows: list[dict[str, Any]], kind: str, language: str) -> str:
+    """The members of one kind with the common baseline: the full budget, then the short one."""
+    words = WORDS[language]
+    parts: list[str] = []
+    for budget in ("full", "short"):
+        some = {
+            (row["kind"], row["member"], row["seed"]): row
+            for row in rows
+            if row["budget"] == budget and row["kind"] in ("baseline", kind)
+        }
+        members: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for (which, member, _), row in some.items():
+            members.setdefault((which, member), []).append(row)
+        if not any(which == kind for which, _ in members):
+            continue
+        lines = [f"| {words[kind]} | {' | '.join(words['columns'])} |", f"|{'---|' * (len(words['columns']) + 1)}"]
+        order = sorted(members, key=lambda key: -statistics.mean(row.get("val_accuracy", -1.0) for row in members[key]))
+        for key in order:
+            whole = [row for row in members[key] if "failed" not in row]
+            if whole:
+                cells = [str(len(whole))]
+                for name, scale, digits in QUANTITIES:
+                    cells.append(cell([scale * row[name] for row in whole if row[name] is not None], digits))
+            else:
+                reason = " ".join(members[key][0]["failed"].split()).replace("|", "\\|")
+                cells = [words["failed"], reason, *[""] * (len(QUANTITIES) - 1)]
+            lines.append(f"| {' | '.join([key[1], *cells])} |")
+        first = next(row for row in some.values() if "failed" not in row)
+        parts.append(words[budget].format(epochs=first["epochs"], samples=first["samples"]) + "\n\n" + "\n".join(lines))
+    return "\n\n".join(parts) if parts else words["none"]
+
+
+PAGES = {
+    "docs/how-to/choose-a-neuron.md": ("neuron", "en"),
+    "docs/how-to/choose-a-surrogate.md": ("surrogate", "en"),
+    "docs/how-to/choose-a-route.md": ("route", "en"),
+    "docs/ja/choose-a-neuron.md": ("neuron", "ja"),
+    "docs/ja/choose-a-surrogate.md": ("surrogate", "ja"),
+}
+
+
 def replaced(text: str, content: str) -> str:
     """`text` with what stands between the marks replaced."""
     before, _, rest = text.partition(BEGIN)
@@ -124,12 +244,14 @@ def replaced(text: str, content: str) -> str:
 def wanted() -> dict[Path, str]:
     """What each file should hold."""
     root = HERE.parent
-    full = "\n\n".join(long_table(folder) for folder in experiments())
+    full = "\n\n".join([*map(long_table, experiments()), *map(study_text, studies())])
+    rows = [row for result in studies("direct_training") for row in result["study"]]
     contents = {
         HERE / "README.md": full,
         root / "README.md": short_table("en"),
         root / "README.ja.md": short_table("ja"),
     }
+    contents |= {root / page: choice_table(rows, kind, language) for page, (kind, language) in PAGES.items()}
     return {path: replaced(path.read_text(encoding="utf-8"), content) for path, content in contents.items()}
 
 

@@ -343,3 +343,32 @@ def test_a_comparison_trains_online(tmp_path, monkeypatch):
     assert "--train.route ottt --train.online batch" in result["command"]
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["model"] for row in rows] == ["snn", "ann", "ann_quantised"]
+
+
+def test_the_dynamics_of_learning_are_measured_before_and_after(tmp_path):
+    pytest.importorskip("sklearn")
+    recipe = get("learning_dynamics")
+    result = recipe.main(
+        recipe.smoke(), out=tmp_path, resume=False, progress=False, lang="en", data=None, download=False
+    )
+    atan, rectangle = result["study"]
+    assert (atan["surrogate"], rectangle["surrogate"]) == ("ATan", "Rectangle")
+    for row in (atan, rectangle):
+        for when in ("start", "trained"):
+            assert [len(row[when][key]) for key in ("size", "dead", "silent")] == [2, 2, 2]
+            assert all(0 <= value <= 2 for value in row[when]["mismatch"])
+    # before training it is one network, whatever stands for the derivative
+    assert atan["start"]["silent"] == rectangle["start"]["silent"]
+    # tails reach every neuron of the last layer
+    assert atan["start"]["dead"][-1] == 0
+    assert "T = 2" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(OptionError, match="Did you mean triangle"):
+        recipe.main(
+            dataclasses.replace(recipe.smoke(), surrogates=("triangl",)),
+            out=tmp_path,
+            resume=False,
+            progress=False,
+            lang="en",
+            data=None,
+            download=False,
+        )

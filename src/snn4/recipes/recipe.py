@@ -32,6 +32,7 @@ _NAMES = (
     "direct_training",
     "lsg_ablation",
     "dalif_ablation",
+    "learning_dynamics",
     "braille",
     "radar",
     "ecg",
