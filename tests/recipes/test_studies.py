@@ -173,7 +173,7 @@ def test_the_arms_of_the_ablations_start_where_they_should():
             "PLIF": {"tau"},
         }.get(name, {"alpha", "beta"})
         if name != "PLIF":
-            starts = [(float(neuron.alpha), float(neuron.beta)) for neuron in neurons]
+            starts = [tuple(float(torch.as_tensor(q).detach()) for q in (n.alpha, n.beta)) for n in neurons]
             # the same first coefficients, whatever the curve behind them
             assert starts == [pytest.approx(pair, abs=1e-5) for pair in ((0.5, 0.5), (0.99, 0.5), (0.75, 0.25))]
     widths = {
@@ -184,7 +184,9 @@ def test_the_arms_of_the_ablations_start_where_they_should():
     for (name, start), neuron in widths.items():
         width = neuron.surrogate.width(neuron.surrogate.alone._replace(threshold=1.0)) if "LSG" in name else None
         width = neuron.surrogate.width if width is None else width
-        assert float(width) == pytest.approx(2.0396078 * float(start.removeprefix("x")), rel=1e-5)
+        assert float(torch.as_tensor(width).detach()) == pytest.approx(
+            2.0396078 * float(start.removeprefix("x")), rel=1e-5
+        )
 
 
 def test_what_is_said_of_bad_first_widths():
@@ -304,7 +306,7 @@ def test_names_and_settings_reach_the_neuron():
         detach_reset=False,
     ).factory()()
     assert isinstance(neuron, nn.DALIF)
-    assert float(neuron.beta) == pytest.approx(0.8)
+    assert float(neuron.beta.detach()) == pytest.approx(0.8)
     assert (neuron.activation, neuron.v_reset, neuron.detach_reset) == ("sigmoid", None, False)
     assert neuron.surrogate.sharpness == 3
     assert type(neuron.surrogate.base).__name__ == "Triangle"

@@ -14,7 +14,7 @@ Paper: [li2021dspike]. There, finite differences of single weights choose the te
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -122,7 +122,7 @@ def gradient_flow(net: torch.nn.Module, loss: Callable[[], Tensor]) -> GradientF
 
 def gradient_mismatch(
     loss: Callable[[], Tensor],
-    weights: list[Tensor],
+    weights: Sequence[Tensor],
     *,
     directions: int = 16,
     length: float = 0.1,
