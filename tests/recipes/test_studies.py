@@ -297,6 +297,19 @@ def test_what_does_not_go_together_is_refused_before_data_is_read(options, train
         )
 
 
+def test_options_that_would_be_passed_over_are_refused():
+    from snn4.recipes.comparison import make_networks
+
+    recipe = get("ecg")
+    config = dataclasses.replace(recipe.smoke(), neuron=NeuronOptions(kind="da_lif"))
+    with pytest.raises(OptionError, match="--cell lif"):
+        make_networks(recipe.experiment(config), config)
+    recipe = get("yinyang_times")
+    config = dataclasses.replace(recipe.smoke(), train=TrainingOptions(route="sltt"))
+    with pytest.raises(OptionError, match="exact spike times"):
+        make_networks(recipe.experiment(config), config)
+
+
 def test_names_and_settings_reach_the_neuron():
     neuron = NeuronOptions(
         kind="DA_LIF",
@@ -311,6 +324,8 @@ def test_names_and_settings_reach_the_neuron():
     assert neuron.surrogate.sharpness == 3
     assert type(neuron.surrogate.base).__name__ == "Triangle"
     assert NeuronOptions(kind="psn").factory(6)().steps == 6
+    with pytest.raises(OptionError):
+        NeuronOptions(tau=0.0, learn_tau=True).factory()
     assert NeuronOptions(kind="glif", v_threshold=0.7).factory()().v_threshold == 0.7
     assert NeuronOptions(kind="plif", tau=3.0, learn_tau=True).factory()().is_learned("tau")
     assert NeuronOptions(kind="da_lif", v_reset="soft").factory()().v_reset is None

@@ -201,6 +201,12 @@ def make_networks(experiment: Experiment, config: RunConfig) -> dict[str, torch.
         return experiment.build(torch.nn.ReLU, 1)
 
     if experiment.timed is not None:
+        if config.train.route != "bptt" or config.train.online != "no":
+            raise OptionError(
+                f"{experiment.recipe} got --train.route {config.train.route} and --train.online {config.train.online}",
+                "none: exact spike times have no steps that a route could go through",
+                "Choose how their gradient is computed with --timing.method.",
+            )
         snn, bits = experiment.timed.network, experiment.timed.activation_bits
     else:
         snn, bits = _stepped(experiment, cast("ImageConfig", config))

@@ -76,8 +76,10 @@ class NeuronOptions:
         said["surrogate"] = self._surrogate()
         said["tau"] = self.tau
         if self.learn_tau:
-            own = members.default(member, "tau") if members.accepts(member, "tau") else 2.0
-            said["tau"] = own if self.tau is None and isinstance(own, Learned) else Learned(self.tau or own)
+            start = self.tau
+            if start is None:
+                start = members.default(member, "tau") if members.accepts(member, "tau") else 2.0
+            said["tau"] = start if isinstance(start, Learned) else Learned(start)
         if self.learn_tau and member is members.kinds()["plif"]:
             said["tau"] = self.tau  # it learns its own
         given = {name: value for name, value in said.items() if value is not None}
