@@ -12,6 +12,7 @@ member that was made for long sequences or physical units may do badly at T = 4 
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -227,11 +228,13 @@ def draw(rows: Sequence[Row]) -> dict[str, Figure]:
             continue
         drawing = figure(9.6, 1.4 + 0.2 * len(whole))
         left, right = drawing.subplots(1, 2)
+        order: list[str] = []
         for ax, key, scale, across, title in (
             (left, "test_accuracy", 100, "test accuracy (%)", f"{kind}s, {budget} budget"),
-            (right, "step_ms", 1, "training step (ms)", "time"),
+            (right, "step_ms", 1, "training step (ms)", "the same, time"),
         ):
             values = {member: [scale * row[key] for row in many] for (member,), many in whole.items()}
-            pictures.ranking(values, across=across, marked=_BASELINE, ax=ax, title=title)
+            order = order or sorted(values, key=lambda member: -statistics.mean(values[member]))
+            pictures.ranking(values, across=across, marked=_BASELINE, order=order, ax=ax, title=title)
         found[f"{kind}s, {budget} budget"] = drawing
     return found

@@ -37,6 +37,12 @@ TITLE = "Gradient mismatch, vanishing gradients and dead neurons, by depth, T an
 EXPECTED: dict[str, float] = {}
 
 _SAMPLES = 256
+# of the pictures: what is shown, its title, the form of its numbers, and what is done to them
+_FIELDS: tuple[tuple[str, str, str, Callable[[float], float]], ...] = (
+    ("size", "log10 of the gradient", ".1f", lambda value: math.log10(max(value, 1e-12))),
+    ("dead", "dead neurons, %", ".0f", lambda value: 100 * value),
+    ("mismatch", "mismatch", ".2f", lambda value: value),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,26 +218,20 @@ def tables(rows: Sequence[Row]) -> dict[str, Cells]:
 
 
 def draw(rows: Sequence[Row]) -> dict[str, Figure]:
-    """For each T: gradient size, dead share and mismatch against depth, before training."""
+    """For each T: gradient size, dead share and mismatch by surrogate and depth, before training and after."""
     from snn4.view.pictures.canvas import figure
 
     found: dict[str, Figure] = {}
     whole = [row for row in rows if "start" in row]
     for steps in dict.fromkeys(row["steps"] for row in whole):
         some = [row for row in whole if row["steps"] == steps]
-        drawing = figure(11.0, 6.4)
-        axes = drawing.subplots(2, 3)
-        for line, when in zip(axes, ("start", "trained"), strict=True):
-            for ax, key, up, change in (
-                (line[0], "size", "log10 of the gradient", lambda v: math.log10(max(v, 1e-12))),
-                (line[1], "dead", "dead neurons (%)", lambda v: 100 * v),
-                (line[2], "mismatch", "gradient mismatch", lambda v: v),
-            ):
-                layers = [str(n + 1) for n in range(len(some[0][when][key]))]
-                series = {row["surrogate"]: [[change(v)] for v in row[when][key]] for row in some}
-                title = f"{'at the start' if when == 'start' else 'trained'}, T = {steps}"
-                pictures.study(layers, series, across="layer", up=up, ax=ax, title=title)
-                if ax is not axes[0][0] and ax.get_legend() is not None:
-                    ax.get_legend().remove()
+        names = [row["surrogate"] for row in some]
+        drawing = figure(13.0, 2.4 + 0.36 * len(names))
+        for line, when in zip(drawing.subplots(2, 3), ("start", "trained"), strict=True):
+            for ax, (key, title, form, change) in zip(line, _FIELDS, strict=True):
+                values = [[change(value) for value in row[when][key]] for row in some]
+                layers = [str(number) for number in range(1, len(values[0]) + 1)]
+                words = f"{title}, {'at the start' if when == 'start' else 'trained'}, T = {steps}"
+                pictures.heat(values, names, layers, form=form, ax=ax, title=words)
         found[f"T = {steps}"] = drawing
     return found

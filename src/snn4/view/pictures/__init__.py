@@ -10,6 +10,7 @@ from snn4.view.pictures.accuracy_by_step import accuracy_by_step
 from snn4.view.pictures.confusion import confusion
 from snn4.view.pictures.energy_bars import energy_bars
 from snn4.view.pictures.firing_rates import firing_rates
+from snn4.view.pictures.heat import heat
 from snn4.view.pictures.learning_curves import learning_curves
 from snn4.view.pictures.membrane import membrane
 from snn4.view.pictures.ranking import ranking
@@ -26,6 +27,7 @@ __all__ = [
     "energy_bars",
     "events",
     "firing_rates",
+    "heat",
     "learning_curves",
     "membrane",
     "outputs",

@@ -21,6 +21,7 @@ def ranking(
     *,
     across: str = "accuracy (%)",
     marked: str | None = None,
+    order: Sequence[str] | None = None,
     ax: Axes | None = None,
     title: str = "Ranking",
 ) -> Axes:
@@ -30,6 +31,7 @@ def ranking(
         values: name of a member to its values, one a seed; one without values is left out.
         across: label of the horizontal axis.
         marked: the member that the others are compared with; a vertical line goes through its mean.
+        order: the names from top to bottom; by default the highest mean first.
         ax: where to draw; a new figure by default.
         title: above the picture.
 
@@ -44,7 +46,7 @@ def ranking(
     means = {name: statistics.mean(found) for name, found in values.items() if found}
     if not means:
         raise ShapeError("ranking got no values", "at least one member with a value")
-    names = sorted(means, key=lambda name: -means[name])
+    names = [name for name in order or sorted(means, key=lambda name: -means[name]) if name in means]
     ax = axes_or_new(ax, 6.4, 1.1 + 0.22 * len(names))
     for place, name in enumerate(names):
         colour = VERMILLION if name == marked else BLUE
