@@ -14,7 +14,7 @@ from snn4.data import DataSet, Split
 from snn4.recipes import get, trials
 from snn4.recipes.common import evaluate_folder, read_config
 from snn4.recipes.costs import step_cost
-from snn4.recipes.options import NeuronOptions, TrainingOptions
+from snn4.recipes.options import NeuronOptions, TrainingOptions, command_line
 from snn4.recipes.tables import Column, table
 from snn4.recipes.trials import best
 from snn4.training import FitConfig, Task
@@ -330,6 +330,19 @@ def test_names_and_settings_reach_the_neuron():
     assert NeuronOptions(kind="glif", v_threshold=0.7).factory()().v_threshold == 0.7
     assert NeuronOptions(kind="plif", tau=3.0, learn_tau=True).factory()().is_learned("tau")
     assert NeuronOptions(kind="da_lif", v_reset="soft").factory()().v_reset is None
+
+
+def test_the_command_line_takes_members_and_settings():
+    from snn4.cli.run import _parse
+
+    words = "--neuron.kind da_lif --neuron.settings beta=learned:0.8 activation=clamp --neuron.v-reset soft"
+    words += " --neuron.surrogate lsg --train.route sltt --train.route-settings k=2 --train.online batch"
+    config, _ = _parse(get("fashion").config(), words.split(), "fashion", "")
+    assert config.neuron == NeuronOptions(
+        kind="da_lif", settings=("beta=learned:0.8", "activation=clamp"), v_reset="soft", surrogate="lsg"
+    )
+    assert str(config.train.through_time()) == "SLTT(k=2)"
+    assert command_line("fashion", config) == f"snn4 run fashion --seed 0 {words}"
 
 
 def test_the_frame_is_shown_again_where_time_runs_outermost():
