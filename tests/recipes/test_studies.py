@@ -98,6 +98,31 @@ def test_a_study_reads_what_it_has_and_runs_what_it_lacks(studies, tmp_path, mon
     assert [{k: v for k, v in row.items() if k not in measured} for row in again["study"]] == strip
 
 
+def test_a_trial_that_was_stopped_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    from snn4.recipes.search import experiment_of
+    from snn4.training import Interrupted
+
+    monkeypatch.setattr(trials, "load", lambda *_args, **_options: made_up())
+    config = get("lsg_ablation").smoke()
+    trial = trials.Trial("one", {"seed": 0}, experiment_of("lsg_ablation", "", config), config)
+    (whole,) = trials.run_trials(trials.Study("s", tmp_path / "whole"), [trial])
+    evaluate = trials.evaluate
+
+    def stopped(*_args, **_options):
+        raise Interrupted("stopped")
+
+    monkeypatch.setattr(trials, "evaluate", stopped)
+    with pytest.raises(Interrupted):
+        trials.run_trials(trials.Study("s", tmp_path / "part"), [trial])
+    assert not list(tmp_path.glob("part/runs/*/row.json"))
+    monkeypatch.setattr(trials, "evaluate", evaluate)
+    (row,) = trials.run_trials(trials.Study("s", tmp_path / "part"), [trial])
+    same = ("val_accuracy", "test_accuracy", "best_epoch", "firing_rate", "zero_gradient", "history", "parameters")
+    assert {key: row[key] for key in same} == {key: whole[key] for key in same}
+    # what the first part took is not known
+    assert (whole["cpu_seconds"] is None, row["cpu_seconds"]) == (False, None)
+
+
 def test_every_shipped_member_is_compared():
     from snn4 import surrogates, through_time
     from snn4.cli.listing import members as listed
@@ -211,6 +236,23 @@ def test_added_parameters_are_two_a_layer_for_dalif(studies):
     learned = rows["DA-LIF, tanh"]["learned"]
     assert len(learned) == 6
     assert all(-1 < value < 1 for value in learned.values())
+
+
+@pytest.mark.parametrize(("name", "shape", "classes"), [("nmnist", (10, 2, 34, 34), 10), ("shd", (100, 140), 20)])
+def test_frames_of_events_are_averaged_to_so_many_steps(name, shape, classes):
+    from snn4.recipes.comparison import make_networks, make_tasks
+    from snn4.recipes.dalif_ablation import experiment_of_set
+
+    config = dataclasses.replace(get("fashion").smoke(), steps=5, neuron=NeuronOptions(kind="da_lif"))
+    experiment = experiment_of_set(name, config)
+    stored = torch.randint(4, (3, *shape), dtype=torch.uint8)
+    split = Split(stored, torch.arange(3))
+    data = DataSet("", split, split, (), (0.0,), (1.0,))
+    xs = make_tasks(experiment, config, data)["snn"].encode(stored, torch.Generator())
+    group = shape[0] // 5
+    expected = stored.float().view(3, 5, group, *shape[1:]).mean(2).transpose(0, 1)
+    assert torch.allclose(xs, expected)
+    assert make_networks(experiment, config)["snn"](xs).shape == (5, 3, classes)
 
 
 def linear_task():
