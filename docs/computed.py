@@ -2,17 +2,21 @@
 
 ```{members} neurons            the table of `snn4 list neurons`
 ```{surrogates}                 a picture of each surrogate, forward and derivative
+```{study} learning_dynamics    pictures and tables of a study of many runs, from its stored rows
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import json
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
+_RESULTS = Path(__file__).resolve().parents[1] / "results"
 # beside the pages, because an image is named by its place under the source folder; it is never committed
 _PICTURES = Path(__file__).parent / "_build" / "pictures"
 
@@ -57,6 +61,36 @@ class Surrogates(Directive):
         return [nodes.paragraph("", "", *made)]
 
 
+class Study(Directive):
+    """The pictures and tables of a stored study; it says so where none is stored."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """What `results/*/*/result.json` of that recipe holds."""
+        recipe = self.arguments[0]
+        made: list[nodes.Node] = []
+        for path in sorted(_RESULTS.glob("*/*/result.json")):
+            result = json.loads(path.read_text(encoding="utf-8"))
+            if result["recipe"] == recipe and "study" in result:
+                made += _study(recipe, path.parent.name, result["study"])
+        return made or [nodes.paragraph("", f"No result is stored yet: snn4 run {recipe} makes it.")]
+
+
+def _study(recipe: str, part: str, rows: list[dict[str, Any]]) -> list[nodes.Node]:
+    module = importlib.import_module(f"snn4.recipes.{recipe}")
+    made: list[nodes.Node] = []
+    _PICTURES.mkdir(parents=True, exist_ok=True)
+    for number, (heading, figure) in enumerate(module.draw(rows).items()):
+        name = f"{recipe}-{part}-{number}"
+        figure.savefig(_PICTURES / f"{name}.svg", metadata={"Date": None})
+        made.append(nodes.image(uri=f"/_build/pictures/{name}.svg", alt=heading, width="100%"))
+    for heading, (header, *lines) in module.tables(rows).items():
+        made.append(nodes.paragraph("", "", nodes.strong("", heading)))
+        made.append(_table([dict(zip(header, line, strict=True)) for line in lines]))
+    return made
+
+
 def _draw() -> list[str]:
     import matplotlib as mpl
 
@@ -82,4 +116,5 @@ def setup(app: Any) -> dict[str, bool]:
     """Tell Sphinx."""
     app.add_directive("members", Members)
     app.add_directive("surrogates", Surrogates)
+    app.add_directive("study", Study)
     return {"parallel_read_safe": False}

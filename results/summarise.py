@@ -1,6 +1,7 @@
 """Writes the tables of results from the result.json files beside it.
 
-python results/summarise.py            # rewrites results/README.md, README.md and README.ja.md between their marks
+python results/summarise.py            # rewrites results/README.md, the READMEs and the pages that show results,
+                                       # between their marks
 python results/summarise.py --check    # exits with 1 if one of them would change
 """
 
@@ -114,6 +115,187 @@ def long_table(folder: Path) -> str:
     return "\n".join([f"## {folder.name}", "", about, "", *commands, "", *lines, "", course, "", place])
 
 
+def studies(recipe: str = "*") -> dict[Path, dict[str, Any]]:
+    """Folder and result of each study of many runs: `results/NAME/PART/result.json` with rows, in their order."""
+    found: dict[Path, dict[str, Any]] = {}
+    for path in sorted(HERE.glob("*/*/result.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if "study" in result and recipe in ("*", result["recipe"]):
+            found[path.parent] = result
+    return found
+
+
+def study_text(folder: Path, result: dict[str, Any]) -> str:
+    """A study: its command, its tables, its pictures and its machine."""
+    machine = result["environment"]
+    title = str(folder.parent.relative_to(HERE))
+    if folder.name != "study":
+        title += f", {folder.name}"
+    pictures = [f"![{result['title']}]({path.relative_to(HERE)})" for path in sorted(folder.glob("*.svg"))]
+    figures = [f"- {key}: {value:.3g}" for key, value in result.get("figures", {}).items()]
+    place = (
+        f"Commit {machine['commit'][:10]}; {machine['cpu']}, {machine['cores']} cores, threads {machine['threads']}; "
+        f"torch {machine['versions']['torch']}."
+    )
+    head = [f"## {title}", "", f"{result['title']}.", "", "```console", f"$ {result['command']}", "```", ""]
+    return "\n".join([*head, result["table"], *pictures, "", *figures, *([""] if figures else []), place])
+
+
+WORDS = {
+    "en": {
+        "short": "One seed, short budget: {epochs} epochs of {samples:,} samples.",
+        "full": "Full budget: {epochs} epochs of {samples:,} samples.",
+        "surrogate": "surrogate",
+        "route": "route",
+        "neuron": "neuron",
+        "columns": (
+            "seeds",
+            "validation, %",
+            "test, %",
+            "training step, ms",
+            "peak memory, MiB",
+            "firing rate, %",
+            "zero gradients, %",
+        ),
+        "failed": "not trained",
+        "none": "No result is stored yet. `snn4 run direct_training` makes it.",
+    },
+    "ja": {
+        "short": "シード1つ、少ない学習量: {samples:,}サンプルを{epochs}エポック。",
+        "full": "通常の学習量: {samples:,}サンプルを{epochs}エポック。",
+        "surrogate": "サロゲート",
+        "route": "ルート",
+        "neuron": "ニューロン",
+        "columns": (
+            "シード数",
+            "検証、%",
+            "テスト、%",
+            "学習1ステップ、ms",
+            "最大メモリ、MiB",
+            "発火率、%",
+            "ゼロの勾配、%",
+        ),
+        "failed": "学習できず",
+        "none": "保存された結果はまだありません。`snn4 run direct_training` で作成できます。",
+    },
+}
+QUANTITIES = (
+    ("val_accuracy", 100, 2),
+    ("test_accuracy", 100, 2),
+    ("step_ms", 1, 1),
+    ("peak_bytes", 1 / 2**20, 1),
+    ("firing_rate", 100, 1),
+    ("zero_gradient", 100, 1),
+)
+
+
+def cell(values: list[float], digits: int) -> str:
+    """Mean, and the sample standard deviation where there are several values."""
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{spread}"
+
+
+def choice_table(rows: list[dict[str, Any]], kind: str, language: str) -> str:
+    """The members of one kind with the common baseline: the full budget, then the short one."""
+    words = WORDS[language]
+    parts: list[str] = []
+    for budget in ("full", "short"):
+        some = {
+            (row["kind"], row["member"], row["seed"]): row
+            for row in rows
+            if row["budget"] == budget and row["kind"] in ("baseline", kind)
+        }
+        members: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for (which, member, _), row in some.items():
+            members.setdefault((which, member), []).append(row)
+        if not any(which == kind for which, _ in members):
+            continue
+        lines = [f"| {words[kind]} | {' | '.join(words['columns'])} |", f"|{'---|' * (len(words['columns']) + 1)}"]
+        order = sorted(members, key=lambda key: -statistics.mean(row.get("val_accuracy", -1.0) for row in members[key]))
+        for key in order:
+            whole = [row for row in members[key] if "failed" not in row]
+            if whole:
+                cells = [str(len(whole))]
+                for name, scale, digits in QUANTITIES:
+                    cells.append(cell([scale * row[name] for row in whole if row[name] is not None], digits))
+            else:
+                reason = " ".join(members[key][0]["failed"].split()).replace("|", "\\|")
+                cells = [words["failed"], reason, *[""] * (len(QUANTITIES) - 1)]
+            lines.append(f"| {' | '.join([key[1], *cells])} |")
+        first = next(row for row in some.values() if "failed" not in row)
+        parts.append(words[budget].format(epochs=first["epochs"], samples=first["samples"]) + "\n\n" + "\n".join(lines))
+    return "\n\n".join(parts) if parts else words["none"]
+
+
+PAGES = {
+    "docs/how-to/choose-a-neuron.md": ("neuron", "en"),
+    "docs/how-to/choose-a-surrogate.md": ("surrogate", "en"),
+    "docs/ja/choose-a-neuron.md": ("neuron", "ja"),
+    "docs/ja/choose-a-surrogate.md": ("surrogate", "ja"),
+}
+
+
+_ROUTE_WORDS = {
+    "en": {
+        "header": (
+            "study",
+            "route",
+            "T",
+            "test accuracy, %",
+            "memory of a batch, MiB",
+            "time of a batch, ms",
+            "fires, %",
+        ),
+        "stream": "on a stream",
+        "more": (
+            "The same small network on Fashion-MNIST, T = 4, with LIF and ATan, one recipe and nobody's tuning\n"
+            "(`snn4 run direct_training --kinds routes`):"
+        ),
+    },
+    "ja": {
+        "header": ("実験", "経路", "T", "テスト正解率、%", "1バッチのメモリ、MiB", "1バッチの時間、ms", "発火率、%"),
+        "stream": "ストリーム上",
+        "more": (
+            "同じ小さなネットワーク（Fashion-MNIST、T = 4、LIF と ATan）を、同じレシピで個別の調整なしに学習した結果\n"
+            "（`snn4 run direct_training --kinds routes`）："
+        ),
+    },
+}
+
+
+def route_rows(language: str) -> list[list[str]]:
+    """One line a route and study, from the studies that there are."""
+    found: list[list[str]] = []
+    for result in studies().values():
+        study = result["study"]
+        costs = {(r["route"], r["steps"]): r for r in study if r.get("kind") == "cost"}
+        for row in study:
+            if row.get("kind") in ("training", "loop", "stream") and row["seed"] == result["seed"]:
+                same = [r for r in study if r.get("kind") == row["kind"] and r["route"] == row["route"]]
+                kind = f" ({_ROUTE_WORDS[language]['stream']})" if row["kind"] == "stream" else ""
+                measured = costs.get((row["route"], row["steps"]))
+                cells = [f"{row['route']}{kind}", str(row["steps"]), accuracy([r["test_accuracy"] for r in same])]
+                found.append([result["recipe"], *cells, *_cost(measured), "-"])
+            elif "arm" in row:
+                cells = [row["about"], str(row["steps"]), accuracy([row["test_accuracy"]]), *_cost(row)]
+                found.append([result["recipe"], *cells, f"{100 * row['firing_rate']:.1f}"])
+    return found
+
+
+def _cost(row: dict[str, Any] | None) -> list[str]:
+    return ["-", "-"] if row is None else [f"{row['peak_bytes'] / 2**20:.2f}", f"{row['ms']:.1f}"]
+
+
+def route_table(rows: list[dict[str, Any]], language: str) -> str:
+    """Studies of routes, and below them the routes among the rows of direct_training."""
+    header = _ROUTE_WORDS[language]["header"]
+    lines = [header, ["---"] * len(header), *route_rows(language)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n\n".join([table, _ROUTE_WORDS[language]["more"], choice_table(rows, "route", language)])
+
+
 def replaced(text: str, content: str) -> str:
     """`text` with what stands between the marks replaced."""
     before, _, rest = text.partition(BEGIN)
@@ -124,12 +306,16 @@ def replaced(text: str, content: str) -> str:
 def wanted() -> dict[Path, str]:
     """What each file should hold."""
     root = HERE.parent
-    full = "\n\n".join(long_table(folder) for folder in experiments())
+    full = "\n\n".join([*map(long_table, experiments()), *(study_text(*one) for one in studies().items())])
+    rows = [row for result in studies("direct_training").values() for row in result["study"]]
     contents = {
         HERE / "README.md": full,
         root / "README.md": short_table("en"),
         root / "README.ja.md": short_table("ja"),
+        root / "docs/how-to/choose-a-route.md": route_table(rows, "en"),
+        root / "docs/ja/choose-a-route.md": route_table(rows, "ja"),
     }
+    contents |= {root / page: choice_table(rows, kind, language) for page, (kind, language) in PAGES.items()}
     return {path: replaced(path.read_text(encoding="utf-8"), content) for path, content in contents.items()}
 
 

@@ -65,6 +65,10 @@ def test_the_python_of_the_documentation_runs(document):
         ("docs/explanation/spike-times.md", "docs/ja/spike-times.md"),
         ("docs/how-to/memory.md", "docs/ja/memory.md"),
         ("docs/explanation/neuron-compiler.md", "docs/ja/neuron-compiler.md"),
+        ("docs/how-to/choose-a-route.md", "docs/ja/choose-a-route.md"),
+        ("docs/explanation/routes.md", "docs/ja/routes.md"),
+        ("docs/how-to/choose-a-neuron.md", "docs/ja/choose-a-neuron.md"),
+        ("docs/how-to/choose-a-surrogate.md", "docs/ja/choose-a-surrogate.md"),
     ],
 )
 def test_the_japanese_pages_show_the_same_code(english, japanese):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import statistics
 import subprocess
@@ -44,6 +45,21 @@ def test_every_run_is_kept_whole(path):
     assert not result["environment"]["commit"].endswith("+")
 
 
+STUDIES = sorted((ROOT / "results").glob("*/study/result.json"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.parts[-3])
+def test_every_study_is_kept_whole(path):
+    from snn4.recipes.common import read_config
+
+    result = json.loads(path.read_text())
+    recipe, config = read_config(path.parent)
+    assert (recipe.name, config.seed) == (result["recipe"], result["seed"])
+    assert result["table"] == (path.parent / f"{recipe.name}.md").read_text()
+    assert (path.parent / f"{recipe.name}.svg").is_file()
+    assert not result["environment"]["commit"].endswith("+")
+
+
 def test_digits_reaches_what_is_claimed():
     assert len(load("digits")) == 3
     assert mean("digits", "snn") >= 0.97
@@ -68,3 +84,31 @@ def test_exact_spike_times_reach_what_is_claimed():
     assert mean("multispike-mnist", "snn") > 0.981
     assert mean("single-spike-mnist", "snn") >= 0.979
     assert mean("yinyang-200", "snn") >= 0.981
+
+
+def test_the_tables_of_the_choice_pages_are_those_of_the_rows():
+    spec = importlib.util.spec_from_file_location("summarise", ROOT / "results/summarise.py")
+    summarise = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(summarise)
+
+    def row(kind, member, budget, seed, val, **more):
+        cost = {"step_ms": 10.0, "peak_bytes": 2**21, "firing_rate": 0.1, "zero_gradient": None}
+        cost |= {"epochs": 5, "samples": 8000, "val_accuracy": val, "test_accuracy": val}
+        return {"kind": kind, "member": member, "budget": budget, "seed": seed, **cost, **more}
+
+    rows = [row("baseline", "LIF", "short", 0, 0.8), row("neuron", "A", "short", 0, 0.9)]
+    rows += [{"kind": "neuron", "member": "B", "budget": "short", "seed": 0, "failed": "has | branches"}]
+    rows += [
+        row("route", "R", "short", 0, 0.9),
+        row("neuron", "A", "full", 0, 0.9),
+        row("neuron", "A", "full", 1, 0.92),
+    ]
+    lines = summarise.choice_table(rows, "neuron", "en").splitlines()
+    # 0.90 and 0.92 have a standard deviation of 0.02 / sqrt(2)
+    assert "| A | 2 | 91.00 ± 1.41 | 91.00 ± 1.41 | 10.0 ± 0.0 | 2.0 ± 0.0 | 10.0 ± 0.0 |  |" in lines
+    short = [line.split("|")[1].strip() for line in lines[lines.index("") + 1 :] if line.startswith("| ")]
+    assert short[-3:] == ["A", "LIF", "B"]
+    assert lines[-1].startswith("| B | not trained | has \\| branches |")
+    assert "R" not in short
+    assert "snn4 run direct_training" in summarise.choice_table([], "neuron", "en")
+    assert "学習できず" in summarise.choice_table(rows, "neuron", "ja")

@@ -217,7 +217,7 @@ def test_options_out_of_range_are_refused_before_anything_is_written(options, tm
     assert not list(tmp_path.glob("*.safetensors"))
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name not in TIMED])
+@pytest.mark.parametrize("name", [name for name in COMPARISONS if name not in TIMED])
 def test_the_command_in_the_result_makes_the_same_options(name):
     from snn4.cli.run import _parse
 

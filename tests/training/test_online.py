@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -282,14 +284,79 @@ def test_fit_refuses_what_does_not_go_together():
         quiet(use_route(make(double=False), SLTT(k=2)), TASK, FitConfig(epochs=1))
     with pytest.raises(OptionError, match=r"BPTT\(truncate=None\), whose gradient needs the whole sequence"):
         quiet(use_route(make(double=False), BPTT()), TASK, FitConfig(epochs=1, online="batch"))
-    net = use_route(make(double=False), SLTT())
-    with pytest.raises(OptionError, match="a task with a penalty"):
-        quiet(net, Task(TASK.encode, TASK.readout, TASK.loss, penalty=lambda s: 0), FitConfig(epochs=1, online="step"))
-    by_step = Split(torch.zeros(4, 4), torch.zeros(4, 6, dtype=torch.int64))
-    with pytest.raises(OptionError, match=r"targets of shape \(4, 6\)"):
-        fit(net, TASK, by_step, by_step, FitConfig(epochs=1, online="batch"), seed=0, progress=False)
     with pytest.raises(OptionError, match="online 'no', 'batch' or 'step'"):
         FitConfig(online="yes")
+
+
+CLASSES = torch.tensor([[0, -1, 2, -1, 1, 1], [-1, -1, 0, -1, 2, -1], [1, -1, -1, -1, 0, 2], [2, -1, 1, -1, -1, 0]])
+
+
+def fitted(route, how, task, split):
+    """The weights after one step of plain gradient descent on the whole split, in float64."""
+    net = use_route(make(), route)
+    config = FitConfig(epochs=1, batch_size=len(split), optimiser="sgd", momentum=0, weight_decay=0, clip_norm=None)
+    config = dataclasses.replace(config, schedule="constant", learning_rate=1.0, online=how, alarms=False)
+    fit(net, task, split, split, config, seed=0, progress=False)
+    return [p.detach() for p in net.parameters()]
+
+
+def by_step(readout=lambda ys: ys):
+    encoded = torch.randn(6, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2
+    # the samples come shuffled, and so does what is encoded of them
+    return Split(encoded.transpose(0, 1), CLASSES), Task(lambda x, _: x.transpose(0, 1), readout, CROSS_ENTROPY)
+
+
+@pytest.mark.parametrize("route", [SLTT(), OTTT(first="trace", readout="input")])
+def test_a_class_a_step_weighs_as_much_as_layer_by_layer(route):
+    split, task = by_step()
+    for mine, theirs in zip(fitted(route, "batch", task, split), fitted(route, "no", task, split), strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-10, atol=1e-13)
+
+
+def test_a_step_without_a_label_sends_nothing_back():
+    xs, _ = batch()
+    net, calls = use_route(make(), SLTT()), []
+
+    def loss(y, classes):
+        calls.append(classes.tolist())
+        known = classes >= 0
+        return CROSS_ENTROPY(y[0][known], classes[known]) if known.any() else None
+
+    steps = online(net, xs[:, :4], loss, targets=CLASSES.T)
+    assert (len(calls), steps.backward) == (6, 4)
+    with pytest.raises(ShapeError, match="for 6 steps"):
+        online(net, xs[:, :4], loss, targets=CLASSES)
+    nothing = online(net, xs, lambda y: None)
+    assert (nothing.backward, nothing.loss.item(), nothing.outputs.shape) == (0, 0.0, (6, 5, 3))
+
+
+def test_penalties_linear_in_spikes_and_terms_of_weights_are_those_of_the_whole_sequence():
+    split, task = by_step()
+
+    def penalty(spikes):
+        return sum((s.mean() for s in spikes.values()), torch.zeros(()))
+
+    @contextlib.contextmanager
+    def regulariser(net):
+        yield lambda: net[0].weight.square().sum()
+
+    plain = fitted(SLTT(), "batch", task, split)
+    for added in ({"penalty": penalty}, {"regulariser": regulariser}, {"penalty": penalty, "regulariser": regulariser}):
+        costly = dataclasses.replace(task, **added)
+        one, other = (fitted(SLTT(), how, costly, split) for how in ("batch", "no"))
+        assert not torch.equal(one[0], plain[0])
+        for mine, theirs in zip(one, other, strict=True):
+            assert torch.allclose(mine, theirs, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("mode", ["batch", "step"])
+def test_a_batch_without_a_label_changes_nothing(mode):
+    split, task = by_step()
+    silent = torch.cat([torch.full((4, 6), -1), CLASSES])
+    both = Split(torch.cat([split.inputs, split.inputs]), silent)
+    net = use_route(make(), SLTT())
+    fit(net, task, both, both, FitConfig(epochs=1, batch_size=1, online=mode, alarms=False), seed=0, progress=False)
+    assert all(p.isfinite().all() for p in net.parameters())
 
 
 @pytest.mark.parametrize("mode", ["batch", "step"])

@@ -32,6 +32,8 @@ EVERY: dict[str, Callable[..., Any]] = {
     "potential": lambda **o: pictures.potential([0.0, 1.0], [0.0, 0.9], current=[1.0, 0.5], threshold=1.0, **o),
     "potentials": lambda **o: pictures.potentials([0.0, 1.0], [[0.0, 0.0], [0.4, 0.9]], names=["a", "b"], **o),
     "study": lambda **o: pictures.study(["1", "none"], {"a": [[0.1, 0.2], [0.3, 0.3]]}, **o),
+    "ranking": lambda **o: pictures.ranking({"a": [0.1, 0.3], "b": [0.5]}, marked="a", **o),
+    "heat": lambda **o: pictures.heat([[0.1, 0.9], [0.2, 0.3]], ["a", "b"], ["1", "2"], **o),
     "surrogate": lambda **o: pictures.surrogate(torch.sigmoid, **o),
 }
 
@@ -45,7 +47,7 @@ def test_a_picture_names_its_axes_and_draws_without_a_warning(name: str) -> None
     ax = EVERY[name]()
     assert ax.get_title(loc="left")
     assert ax.get_xlabel()
-    assert ax.get_ylabel() or name == "energy_bars"  # its rows are named one by one
+    assert ax.get_ylabel() or name in ("energy_bars", "heat", "ranking")  # their rows are named one by one
     ax.figure.canvas.draw()
     assert "matplotlib.pyplot" not in sys.modules
 
@@ -55,6 +57,27 @@ def test_a_picture_draws_on_the_axes_it_is_given(name: str) -> None:
     mine = figure(4, 3).add_subplot()
     assert EVERY[name](ax=mine, title="mine") is mine
     assert mine.get_title(loc="left") == "mine"
+
+
+def test_ranking_has_a_point_a_seed_a_bar_at_the_mean_and_the_best_on_top() -> None:
+    ax = pictures.ranking({"low": [1.0, 3.0], "high": [5.0], "none": []}, marked="low")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["high", "low"]
+    assert ax.yaxis_inverted()
+    drawn = [line.get_xdata() for line in ax.lines]
+    assert [list(xs) for xs in drawn] == [[5.0], [5.0], [1.0, 3.0], [2.0], [2.0, 2.0]]
+    given = pictures.ranking({"low": [1.0], "high": [5.0]}, order=["low", "high"])
+    assert [label.get_text() for label in given.get_yticklabels()] == ["low", "high"]
+    with pytest.raises(ShapeError, match="no values"):
+        pictures.ranking({"none": []})
+
+
+def test_heat_shows_each_number_at_its_place() -> None:
+    ax = pictures.heat([[0.0, 1.0], [0.5, 0.25]], ["a", "b"], ["1", "2"], form=".1f")
+    assert np.allclose(ax.images[0].get_array(), [[0.0, 1.0], [0.5, 0.25]])
+    places = {text.get_position(): text.get_text() for text in ax.texts}
+    assert places == {(0, 0): "0.0", (1, 0): "1.0", (0, 1): "0.5", (1, 1): "0.2"}
+    with pytest.raises(ShapeError, match=r"\(2, 3\)"):
+        pictures.heat([[0.0, 1.0]], ["a", "b"], ["1", "2", "3"])
 
 
 def test_raster_has_one_mark_a_spike() -> None:

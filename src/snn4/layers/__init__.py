@@ -54,6 +54,7 @@ from snn4.layers.pooling import (
     ZeroPad2d,
 )
 from snn4.layers.readouts import LastStep, MaxOverTime, MeanOverTime
+from snn4.layers.standardised import standardised
 from snn4.layers.tdbn import TdBN1d, TdBN2d
 from snn4.layers.tebn import TEBN1d, TEBN2d
 
@@ -111,6 +112,7 @@ __all__ = [
     "Upsample",
     "ZeroPad2d",
     "fuse",
+    "standardised",
     "use_events",
     "use_memory",
     "use_product",

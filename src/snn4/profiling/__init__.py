@@ -1,11 +1,13 @@
 """What a network costs: activity, operations, energy, memory, latency.
 
 `profile(net, x)` measures one evaluation pass, `energy(profile)` turns operations into a range of picojoules by named
-models, `latency(net, x)` times single samples, `compare({...})` lays networks side by side.
+models, `latency(net, x)` times single samples, `compare({...})` lays networks side by side. `gradient_flow` and
+`gradient_mismatch` look at the way back.
 """
 
 from __future__ import annotations
 
+from snn4.profiling.allocation import peak_bytes
 from snn4.profiling.bits import Bits
 from snn4.profiling.comparison import Comparison, compare
 from snn4.profiling.energy_models import (
@@ -24,6 +26,7 @@ from snn4.profiling.energy_models import (
     memory_cost,
     paper_energy,
 )
+from snn4.profiling.gradients import GradientFlow, gradient_flow, gradient_mismatch
 from snn4.profiling.measure import profile
 from snn4.profiling.records import Neurons, Other, Synapses
 from snn4.profiling.representation import RepresentationError, representation_error
@@ -42,6 +45,7 @@ __all__ = [
     "Energy",
     "EnergyModel",
     "Estimate",
+    "GradientFlow",
     "Latency",
     "Neurons",
     "Other",
@@ -52,9 +56,12 @@ __all__ = [
     "break_even_rate",
     "compare",
     "energy",
+    "gradient_flow",
+    "gradient_mismatch",
     "latency",
     "memory_cost",
     "paper_energy",
+    "peak_bytes",
     "profile",
     "representation_error",
 ]

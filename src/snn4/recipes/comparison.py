@@ -25,7 +25,8 @@ from snn4.quantization import baked, bits_for_steps, quantised_twin
 from snn4.recipes.options import NeuronOptions, TrainingOptions, command_line
 from snn4.recipes.recipe import Main
 from snn4.recipes.snapshot import write_snapshot
-from snn4.training import Evaluation, Fitted, Task, environment, evaluate, fit, save_weights
+from snn4.through_time import use_route
+from snn4.training import Evaluation, Fitted, Task, check_route, environment, evaluate, fit, save_weights
 from snn4.view import write_report
 
 __all__ = [
@@ -161,13 +162,35 @@ def make_task(data: DataSet, training: TrainingOptions) -> Task:
 def make_tasks(experiment: Experiment, config: RunConfig, data: DataSet) -> dict[str, Task]:
     """How each of the three networks is trained."""
     if experiment.timed is None:
-        return dict.fromkeys(FILES, (experiment.task or make_task)(data, config.train))
+        tasks = dict.fromkeys(FILES, (experiment.task or make_task)(data, config.train))
+        if _shown_again(experiment, config):
+            tasks["snn"] = _repeated(tasks["snn"], cast("ImageConfig", config).steps)
+        return tasks
     usual = make_task(data, experiment.timed.train)
     return {"snn": experiment.timed.task(data), "ann": usual, "ann_quantised": usual}
 
 
+def _shown_again(experiment: Experiment, config: RunConfig) -> bool:
+    """Whether the one frame of a sample is shown at every step, because the network runs one step at a time."""
+    return config.train.online != "no" and experiment.task is None
+
+
+def _repeated(task: Task, steps: int) -> Task:
+    """The same task, its frame shown so many times."""
+
+    def encode(batch: Tensor, generator: Generator) -> Tensor:
+        xs = task.encode(batch, generator)
+        return xs.expand(steps, *xs.shape[1:])
+
+    return dataclasses.replace(task, encode=encode)
+
+
 def make_networks(experiment: Experiment, config: RunConfig) -> dict[str, torch.nn.Module]:
-    """The three networks, each with weights that follow from the seed alone."""
+    """The three networks, each with weights that follow from the seed alone.
+
+    Raises:
+        OptionError: options out of range, or neurons, layers and a route that do not go together.
+    """
 
     def seeded(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
@@ -178,6 +201,12 @@ def make_networks(experiment: Experiment, config: RunConfig) -> dict[str, torch.
         return experiment.build(torch.nn.ReLU, 1)
 
     if experiment.timed is not None:
+        if config.train.route != "bptt" or config.train.online != "no":
+            raise OptionError(
+                f"{experiment.recipe} got --train.route {config.train.route} and --train.online {config.train.online}",
+                "none: exact spike times have no steps that a route could go through",
+                "Choose how their gradient is computed with --timing.method.",
+            )
         snn, bits = experiment.timed.network, experiment.timed.activation_bits
     else:
         snn, bits = _stepped(experiment, cast("ImageConfig", config))
@@ -192,8 +221,15 @@ def _stepped(experiment: Experiment, config: ImageConfig) -> tuple[Callable[[], 
     """An SNN over time steps, and the bits of its opponent's activations."""
     if isinstance(config.steps, bool) or config.steps < 1:
         raise OptionError(f"--steps got {config.steps}", "a whole number >= 1", "8 is a good start.")
-    neuron = config.neuron.factory()
-    return lambda: experiment.build(neuron, config.steps), bits_for_steps(config.steps)
+    neuron, route = config.neuron.factory(config.steps), config.train.through_time()
+    held = 1 if _shown_again(experiment, config) else config.steps
+
+    def snn() -> torch.nn.Module:
+        net = use_route(experiment.build(neuron, held), route)
+        check_route(net, config.train.online)
+        return net
+
+    return snn, bits_for_steps(config.steps)
 
 
 def compare(
@@ -224,6 +260,8 @@ def compare(
     """
     networks = make_networks(experiment, config)
     usual = config.train if experiment.timed is None else experiment.timed.train
+    # the opponents have no state, and so no time to put outermost
+    usual = dataclasses.replace(usual, online="no")
     fits = {name: (config.train if name == "snn" else usual).fit_config(config.epochs) for name in networks}
     dataset = load(experiment.data, data, download=download)
     train, val = splits(dataset, experiment.validation, config)

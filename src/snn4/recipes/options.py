@@ -11,60 +11,108 @@ import torch
 
 from snn4.core.errors import OptionError, suggest
 from snn4.core.quantity import Learned
-from snn4.neurons import LIF, euler, exponential
-from snn4.surrogates import ATan, FastSigmoid, Gaussian, MultiGaussian, Rectangle, Sigmoid, Surrogate, Triangle
+from snn4.neurons import euler, exponential
+from snn4.recipes import members
+from snn4.surrogates import Surrogate
+from snn4.through_time import Route
 from snn4.training import FitConfig
 
 __all__ = ["NeuronOptions", "TrainingOptions", "command_line"]
 
-_SURROGATES: dict[str, type[Surrogate]] = {
-    s.__name__.lower(): s for s in (ATan, FastSigmoid, Gaussian, MultiGaussian, Rectangle, Sigmoid, Triangle)
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class NeuronOptions:
-    """The LIF neurons of the network."""
+    """The neurons of the network. Where an option is None, the neuron's own default holds; LIF's stand in brackets."""
 
-    tau: float = 2.0
-    """Membrane time constant, in steps."""
+    kind: str = "lif"
+    """Any spiking neuron of `snn4 list neurons`: lif, plif, if, da_lif, alif, tc_lif, klif, psn and so on."""
+    settings: tuple[str, ...] = ()
+    """Further arguments of the neuron, as name=value: beta=0.8, beta=learned:0.8 (training changes it), v_reset=none"""
+    tau: float | None = None
+    """Membrane time constant, in steps [2]."""
     learn_tau: bool = False
     """Learn one time constant a layer, as PLIF does."""
-    v_threshold: float = 1.0
-    """A neuron fires when its membrane reaches this."""
-    v_reset: float | None = None
-    """None subtracts the threshold after a spike (soft reset); a number puts the membrane there (hard reset)."""
+    v_threshold: float | None = None
+    """A neuron fires when its membrane reaches this [1]."""
+    v_reset: float | Literal["soft"] | None = None
+    """soft subtracts the threshold after a spike; a number puts the membrane there (hard reset) [soft]."""
     detach_reset: bool = True
-    """Treat the reset as a constant in the gradient."""
-    decay: Literal["euler", "exponential"] = "euler"
-    """euler: what is left after a step is 1 - 1/tau; exponential: exp(-1/tau)."""
-    surrogate: str = "atan"
-    """Stands for the spike's derivative: atan, fastsigmoid, gaussian, multigaussian, rectangle, sigmoid, triangle."""
+    """Treat the reset as a constant in the gradient, where the neuron leaves the choice."""
+    decay: Literal["euler", "exponential"] | None = None
+    """euler: what is left after a step is 1 - 1/tau; exponential: exp(-1/tau) [euler]."""
+    surrogate: str | None = None
+    """Stands for the spike's derivative [atan]: any of `snn4 list surrogates`, as atan, lsg, dspike, annealed, msg,
+    sigmoid, fastsigmoid, superspike, triangle, rectangle, gaussian, multigaussian, doublegaussian, slayer."""
+    surrogate_settings: tuple[str, ...] = ()
+    """Arguments of the surrogate, as name=value: width=0.5, width=learned:0.5, base=triangle."""
 
-    def factory(self) -> Callable[[], torch.nn.Module]:
+    def factory(self, steps: int | None = None) -> Callable[[], torch.nn.Module]:
         """Makes a fresh neuron for each layer.
 
+        Args:
+            steps: of the sequences, for neurons that have weights for each.
+
         Raises:
-            OptionError: an unknown surrogate, or a value out of range.
+            OptionError: an unknown neuron, surrogate or setting, an option that this neuron does not have, or a value
+                out of range.
         """
-        kind = _SURROGATES.get(self.surrogate.lower())
-        if kind is None:
-            raise OptionError(
-                f"--neuron.surrogate got {self.surrogate!r}", "a surrogate", suggest(self.surrogate, list(_SURROGATES))
-            )
+        member = members.neuron_member("--neuron.kind", self.kind)
+        given = self._arguments(member)
+        if steps is not None and members.accepts(member, "steps"):
+            given.setdefault("steps", steps)
 
-        def build() -> LIF:
-            return LIF(
-                Learned(self.tau) if self.learn_tau else self.tau,
-                self.v_threshold,
-                self.v_reset,
-                kind(),
-                detach_reset=self.detach_reset,
-                decay=exponential if self.decay == "exponential" else euler,
-            )
+        def build() -> torch.nn.Module:
+            # a surrogate that learns belongs to one layer; neurons copy the one that they are given
+            return members.make("--neuron.settings", member, given)
 
-        build()  # a value out of range shows now, and not after the data was read
+        with torch.random.fork_rng(devices=[]):
+            build()  # a value out of range shows now, and not after the data was read
         return build
+
+    def _arguments(self, member: Callable[..., Any]) -> dict[str, Any]:
+        """What the options say, as arguments of the neuron."""
+        said: dict[str, Any] = {"v_threshold": self.v_threshold, "v_reset": self.v_reset}
+        said["decay"] = {"euler": euler, "exponential": exponential, None: None}[self.decay]
+        said["surrogate"] = self._surrogate()
+        said["tau"] = self.tau
+        if self.learn_tau:
+            start = self.tau
+            if start is None:
+                start = members.default(member, "tau") if members.accepts(member, "tau") else 2.0
+            said["tau"] = start if isinstance(start, Learned) else Learned(start)
+        if self.learn_tau and member is members.kinds()["plif"]:
+            said["tau"] = self.tau  # it learns its own
+        given = {name: value for name, value in said.items() if value is not None}
+        for name in given:
+            if not members.accepts(member, name):
+                option = "--neuron.learn-tau" if name == "tau" and self.tau is None else f"--neuron.{name}"
+                raise OptionError(
+                    f"{option.replace('_', '-')} is set for {member.__name__}, which has no {name}",
+                    "an option of this neuron",
+                    f"Leave it away (--neuron.{name.replace('_', '-')} none, --neuron.no-learn-tau), "
+                    "and give it --neuron.settings of its own.",
+                )
+        if given.get("v_reset") == "soft":
+            given["v_reset"] = None
+        if members.accepts(member, "detach_reset"):
+            given["detach_reset"] = self.detach_reset
+        return given | members.settings("--neuron.settings", self.settings, member)
+
+    def _surrogate(self) -> Surrogate | None:
+        if self.surrogate is None:
+            if self.surrogate_settings:
+                raise OptionError(
+                    "--neuron.surrogate-settings is set without a surrogate",
+                    "the surrogate that they are for",
+                    "Name it: --neuron.surrogate atan.",
+                )
+            return None
+        known = members.surrogates()
+        name = self.surrogate.lower().replace("_", "").replace("-", "")
+        if name not in known:
+            raise OptionError(f"--neuron.surrogate got {self.surrogate!r}", "a surrogate", suggest(name, list(known)))
+        option = "--neuron.surrogate-settings"
+        return members.make(option, known[name], members.settings(option, self.surrogate_settings, known[name]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +145,23 @@ class TrainingOptions:
     """Mirror half of the training images."""
     threads: int | None = None
     """CPU threads of torch; None leaves its own choice. Small networks are fastest with 1."""
+    route: str = "bptt"
+    """How the SNN is differentiated through time: any of `snn4 list routes`, as bptt, sltt, ottt, eprop, dsr."""
+    route_settings: tuple[str, ...] = ()
+    """Arguments of the route, as name=value: truncate=2 (bptt), k=2 (sltt), first=trace (ottt)."""
+    online: Literal["no", "batch", "step"] = "no"
+    """Train the SNN with time outermost, in memory that does not grow with T, where the route can: one step of the
+    optimiser a batch, or one at every step."""
+
+    def through_time(self) -> Route:
+        """The route of the SNN.
+
+        Raises:
+            OptionError: an unknown route or setting, or a value out of range.
+        """
+        member = members.route_member("--train.route", self.route)
+        option = "--train.route-settings"
+        return members.make(option, member, members.settings(option, self.route_settings, member))
 
     def fit_config(self, epochs: int) -> FitConfig:
         """As the training loop takes it."""

@@ -17,7 +17,7 @@ from snn4.core.errors import OptionError
 from snn4.core.quantity import Learned
 from snn4.data import DataSet
 from snn4.models import srnn
-from snn4.neurons import ALIF, LI
+from snn4.neurons import ALIF, LI, LIF
 from snn4.objectives import cross_entropy
 from snn4.recipes.comparison import Build
 from snn4.recipes.options import TrainingOptions
@@ -49,6 +49,10 @@ def network(
         raise OptionError(f"--cell got {cell!r}", "'lif' or 'alif'")
 
     def build(neuron: Callable[[], torch.nn.Module], steps: int) -> torch.nn.Module:  # noqa: ARG001  (data has the time)
+        if cell == "alif" and neuron is not torch.nn.ReLU and not isinstance(neuron(), LIF):
+            raise OptionError(
+                "--neuron.kind is set where --cell alif stands in its place", "one of both", "Write --cell lif."
+            )
         chosen = _alif if cell == "alif" and neuron is not torch.nn.ReLU else neuron
         return srnn(inputs, hidden, classes, chosen, recurrent=recurrent, dropout=dropout, readout=_integrator)
 

@@ -13,7 +13,8 @@ OTTT_A (one step of the optimiser a batch) is `FitConfig(online="batch")`, OTTT_
 `FitConfig(online="step")`.
 
 Paper: [xiao2022ottt]
-Differs from the paper: batch norm is allowed; it is then taken over each step, and the trace does not see it.
+Differs from the paper: batch norm is allowed; it is then taken over each step, and the trace does not see it. The
+paper's weight standardisation is `snn4.nn.standardised`.
 """
 
 from __future__ import annotations

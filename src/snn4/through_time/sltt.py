@@ -41,7 +41,7 @@ def run_locally(neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
         else:
             y, state = kernel(neuron, x, state)
         ys.append(y)
-    return torch.cat(ys), detached(state)
+    return ys[0] if len(ys) == 1 else torch.cat(ys), detached(state)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from snn4.core.errors import ShapeError
 from snn4.data import Split
 from snn4.training.task import Task
 
-__all__ = ["answered", "check_shapes", "loss_of"]
+__all__ = ["UNLABELLED", "answered", "check_shapes", "loss_of"]
 
-_UNLABELLED = -1
+UNLABELLED = -1
+"""The class of a step that has none."""
 
 
 def answered(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,7 +33,7 @@ def answered(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     if targets.ndim == 1:
         return logits, targets
     classes = targets.T
-    known = classes != _UNLABELLED
+    known = classes != UNLABELLED
     return logits[known], classes[known]
 
 
@@ -72,7 +73,7 @@ def check_shapes(ys: Tensor, logits: Tensor, split: Split) -> None:
             "It takes the time away and leaves the rest, as `lambda ys: ys.mean(0)` does.",
         )
     low, high = int(split.targets.min()), int(split.targets.max())
-    if low < (_UNLABELLED if by_step else 0) or high < 0 or high >= answer[-1]:
+    if low < (UNLABELLED if by_step else 0) or high < 0 or high >= answer[-1]:
         unlabelled = ", or -1 for a step without a label; at least one has one" if by_step else ""
         raise ShapeError(
             f"the targets run from {low} to {high}",

@@ -49,6 +49,7 @@ class Course:
         risen_epoch: the epoch in which the accuracy rose last.
         rows: one row of metrics.jsonl an epoch.
         warned: the alarms that were given, so that none is given twice.
+        temperature: of Dspike surrogates, as the last search has found it; None where none is searched.
     """
 
     epoch: int = 0
@@ -64,6 +65,7 @@ class Course:
     risen_epoch: int = 0
     rows: list[dict[str, Any]] = dataclasses.field(default_factory=list[dict[str, Any]])
     warned: list[str] = dataclasses.field(default_factory=list[str])
+    temperature: float | None = None
 
 
 class Training:

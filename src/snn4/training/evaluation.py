@@ -30,7 +30,7 @@ class Evaluation:
         accuracy: share of samples whose class was found.
         confusion: how often class i (row) was taken for class j (column). Shape (C, C), int64.
         accuracy_by_step: accuracy of the answer after the first t steps, t = 1 ... T; where each step has a class, of
-            the answers at the first t steps, and 0 before the first label.
+            the answers at the first t steps, and 0 before the first label. The last alone where nobody asked for it.
         predictions: the class found, in the order of the split, also where there is no label. Shape (N,) or (N, T),
             int64.
     """
@@ -54,6 +54,7 @@ def evaluate(
     *,
     seed: int = 0,
     after_batch: Callable[[], None] | None = None,
+    over_time: bool = True,
 ) -> Evaluation:
     """Measure a network on a split, in eval mode and without gradients; nothing is changed by it.
 
@@ -65,6 +66,7 @@ def evaluate(
             draws random numbers, which draws others.
         seed: of the random numbers that the encoder and the network may draw; torch's global ones are left alone.
         after_batch: is called after each batch, and may raise to stop.
+        over_time: also ask for the answer after each step; for long sequences that takes as long as the network.
 
     Raises:
         OptionError: an empty split, or a batch size below 1.
@@ -96,7 +98,11 @@ def evaluate(
             answers, wanted = answered(logits, targets)
             if len(wanted):
                 loss += task.loss(answers, wanted).item() * len(wanted)
-            tallies.append(_by_step(logits, targets) if targets.ndim == 2 else _by_sample(task, ys, targets))
+            if targets.ndim == 2:
+                tallies.append(_by_step(logits, targets))
+            else:
+                earlier = [task.readout(ys[:t]) for t in range(1, len(ys))] if over_time else []
+                tallies.append(_by_sample([*earlier, logits], targets))
             if after_batch is not None:
                 after_batch()
     right = torch.stack([tally.right for tally in tallies]).sum(0)
@@ -130,9 +136,9 @@ class _Tally(NamedTuple):
     found: Tensor
 
 
-def _by_sample(task: Task, ys: Tensor, targets: Tensor) -> _Tally:
-    """Each sample has a class: the readout of the first t steps is the answer. Shape of ys: (T, B, C)."""
-    answers = torch.stack([task.readout(ys[:t]).argmax(1) for t in range(1, len(ys) + 1)])
+def _by_sample(logits: list[Tensor], targets: Tensor) -> _Tally:
+    """Each sample has a class: the answers after so many steps, the last after all. Shape of each: (B, C)."""
+    answers = torch.stack([each.argmax(1) for each in logits])
     right = (answers == targets).sum(1).cpu()
     return _Tally(right, torch.full_like(right, len(targets)), answers[-1].cpu())
 

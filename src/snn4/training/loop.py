@@ -15,54 +15,23 @@ from torch import Generator, Tensor
 
 from snn4.core.errors import NotFiniteError, OptionError
 from snn4.data import Split, order
-from snn4.training import randomness
+from snn4.training import adapting, randomness
 from snn4.training.alarms import check_rates, find_non_finite, heard_warnings
 from snn4.training.answers import answered, check_shapes, loss_of
 from snn4.training.checkpoint import Keeper, Rollback, Training
 from snn4.training.evaluation import batch_of, device_of, evaluate
+from snn4.training.fitted import Fitted
 from snn4.training.identity import identity_of
 from snn4.training.interruption import Interrupted, StopAsked, Stopper
 from snn4.training.optimiser import Average, clip, make_optimiser
-from snn4.training.outermost import check_online, online, step_loss
+from snn4.training.outermost import check_route, online, step_loss, step_terms
 from snn4.training.progress import Metrics, Report, report
 from snn4.training.recording import recorded_spikes
 from snn4.training.schedule import learning_rate
 from snn4.training.task import FitConfig, Task
 from snn4.training.weights import load_state, state_of
 
-__all__ = ["Fitted", "fit"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Fitted:
-    """How a training went.
-
-    Args:
-        epochs_run: epochs done.
-        best_epoch: the epoch, counted from 1, whose weights the network now has.
-        val_accuracy: the validation accuracy of that epoch.
-        val_loss: its validation loss.
-        seconds: time spent, over all starts.
-        steps: optimiser steps done.
-        stopped_early: whether patience ran out.
-        history: the rows of metrics.jsonl.
-    """
-
-    epochs_run: int
-    best_epoch: int
-    val_accuracy: float
-    val_loss: float
-    seconds: float
-    steps: int
-    stopped_early: bool
-    history: tuple[Mapping[str, Any], ...]
-
-    def __str__(self) -> str:
-        early = ", stopped early" if self.stopped_early else ""
-        return (
-            f"validation accuracy {self.val_accuracy:.2%} in epoch {self.best_epoch} of {self.epochs_run}{early}, "
-            f"{self.seconds:.1f} s"
-        )
+__all__ = ["fit"]
 
 
 def fit(
@@ -81,7 +50,8 @@ def fit(
 ) -> Fitted:
     """Train a network; validation chooses the epoch whose weights it keeps.
 
-    All that is random follows from `seed`; the global random states are left as they were. With a folder, the state of
+    Annealed surrogates are sharpened, and Dspike's temperature is searched, at the beginning of each epoch. All that is
+    random follows from `seed`; the global random states are left as they were. With a folder, the state of
     the run is kept there, and the same call goes on where it stopped: after a kill at any moment, on the same machine
     and with as many threads, the final weights are those of a run that was never stopped, bit for bit on a CPU.
 
@@ -118,7 +88,7 @@ def fit(
     for which, split in (("training", train), ("validation", val)):
         if len(split) == 0:
             raise OptionError(f"the {which} split is empty", "at least one sample", "See how the data was divided.")
-    check_online(net, task, config, train)
+    check_route(net, config.online)
     training = Training(net, make_optimiser(net, config), Average(net, config.ema) if config.ema is not None else None)
     keeper = metrics = None
     if folder is not None:
@@ -194,6 +164,8 @@ class _Run:
             return
         if self.keeper.load(self.training):
             course = self.training.course
+            if course.temperature is not None:
+                adapting.set_temperature(self.net, course.temperature)
             if not self.finished():
                 self.said.say(f"{name}  goes on after epoch {course.epoch}, step {course.step}")
         else:
@@ -211,6 +183,8 @@ class _Run:
         course = self.training.course
         parts = batches(order(len(self.train), self.seed, course.epoch), self.config.batch_size)
         self.net.train()
+        if self.config.adapt:
+            self.adapt(parts[0])
         for chosen in parts[course.batch :]:
             loss, right, asked = self.step(chosen)
             course.loss_sum += loss * asked
@@ -225,15 +199,37 @@ class _Run:
                 self.keeper.save(self.training)
             self.stopper.check()
 
-    def step(self, chosen: Tensor) -> tuple[float, int, int]:
-        """One step of the optimiser: the loss, how many answers were right, and how many were asked for."""
-        course, task, optimiser = self.training.course, self.task, self.training.optimiser
-        place = device_of(self.net)
+    def adapt(self, first: Tensor) -> None:
+        """Let surrogates follow the training; a search is made once an epoch, at its first batch."""
+        course = self.training.course
+        adapting.follow_epoch(self.net, course.epoch, self.config.epochs)
+        if course.batch or adapting.temperature(self.net) is None:
+            return
+        before = self.training.rollback()
+
+        def loss() -> Tensor:
+            before.undo()
+            xs, targets, numbers = self.batch(first)
+            return self.forward(xs, targets, numbers, learn=False, watched=False)[0]
+
+        late = 2 * course.epoch >= self.config.epochs
+        drawn = randomness.generator("cpu", self.seed, course.epoch, -1)
+        course.temperature = adapting.searched(self.net, loss, late, drawn)
+        before.undo()
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor, Generator]:
+        """The network's input, the targets, and the random numbers of this step."""
+        course, task, place = self.training.course, self.task, device_of(self.net)
         numbers = randomness.generator(place, self.seed, course.epoch, course.step)
         inputs, targets = batch_of(self.train, chosen, place)
         if task.augment is not None:
             inputs = task.augment(inputs, numbers)
-        xs = task.encode(inputs, numbers)
+        return task.encode(inputs, numbers), targets, numbers
+
+    def step(self, chosen: Tensor) -> tuple[float, int, int]:
+        """One step of the optimiser: the loss, how many answers were right, and how many were asked for."""
+        course, task, optimiser = self.training.course, self.task, self.training.optimiser
+        xs, targets, numbers = self.batch(chosen)
         before = self.training.rollback()
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(self.config, course.step, self.per_epoch)
@@ -251,7 +247,7 @@ class _Run:
         loss, answers, wanted = self.forward(xs, targets, numbers, after_backward=update if by_step else None)
         if self.config.online == "no":
             loss.backward()
-        norm = torch.stack(norms).max() if by_step else clip(self.net, self.config.clip_norm)
+        norm = torch.stack(norms or [torch.zeros(())]).max() if by_step else clip(self.net, self.config.clip_norm)
         right = (answers.argmax(1) == wanted).sum()
         # one look at the device for all three
         values: list[float] = torch.stack([t.detach().double() for t in (loss, norm, right)]).tolist()
@@ -274,16 +270,20 @@ class _Run:
         *,
         after_backward: Callable[[], None] | None = None,
         learn: bool = True,
+        watched: bool = True,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Loss, answers and their classes, online with gradients where `learn`; an epoch's first batch is watched."""
         course, task, config = self.training.course, self.task, self.config
-        watch = config.alarms and course.batch == 0
-        recording = recorded_spikes(self.net) if watch or task.penalty is not None else contextlib.nullcontext({})
-        cost = task.regulariser(self.net) if task.regulariser is not None else contextlib.nullcontext()
+        watch = watched and config.alarms and course.batch == 0
+        # online, penalty and regulariser are terms of each step
+        whole = config.online == "no"
+        penalty, regulariser = (task.penalty, task.regulariser) if whole else (None, None)
+        recording = recorded_spikes(self.net) if watch or penalty is not None else contextlib.nullcontext({})
+        cost = regulariser(self.net) if regulariser is not None else contextlib.nullcontext()
         listening = heard_warnings(self.net) if watch else contextlib.nullcontext([])
         with recording as spikes, listening as heard, cost as term:
             loss = None
-            if config.online == "no":
+            if whole:
                 with torch.autocast(xs.device.type, torch.bfloat16, enabled=config.autocast):
                     ys = self.net(xs)
                 ys = ys.float() if config.autocast else ys
@@ -292,6 +292,8 @@ class _Run:
                     self.net,
                     xs,
                     step_loss(task, targets),
+                    targets=targets.T if targets.ndim == 2 else None,
+                    regulariser=step_terms(task),
                     generator=numbers,
                     after_backward=after_backward,
                     backward=learn,
@@ -304,8 +306,8 @@ class _Run:
             answers, wanted = answered(logits, targets)
             if loss is None:
                 loss = loss_of(task, ys, targets, answers, wanted)
-            if task.penalty is not None:
-                loss = loss + task.penalty(spikes)
+            if penalty is not None:
+                loss = loss + penalty(spikes)
             if term is not None:
                 loss = loss + term()
         if watch:
@@ -343,6 +345,7 @@ class _Run:
                     self.config.batch_size,
                     seed=self.seed,
                     after_batch=self.stopper.check,
+                    over_time=False,
                 )
             except NotFiniteError as cause:
                 raise NotFiniteError(
@@ -366,7 +369,7 @@ class _Run:
             "val_accuracy": result.accuracy,
             "learning_rate": learning_rate(self.config, course.step - 1, self.per_epoch),
             "seconds": round(course.seconds, 3),
-        }
+        } | ({} if course.temperature is None else {"temperature": course.temperature})
         course.rows.append(row)
         course.batch, course.loss_sum, course.right, course.seen = 0, 0.0, 0, 0
         if self.keeper is not None and self.metrics is not None:

@@ -8,26 +8,32 @@ With batch norm every step is normalised by itself, as in SLTT, and the running 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
 from snn4.core.errors import OptionError, ShapeError
 from snn4.core.states import States
-from snn4.data import Split
 from snn4.layers import Hold, LastStep, MaxOverTime, MeanOverTime
 from snn4.layers.norms import Scaled
 from snn4.through_time import SLTT, Neuron, Route, Stateful
 from snn4.through_time.session import path_of
 from snn4.through_time.stepwise import Stepper
-from snn4.training.task import FitConfig, Task
+from snn4.training.answers import UNLABELLED, answered
+from snn4.training.recording import recorded_spikes
+from snn4.training.task import Task
 
-__all__ = ["Steps", "check_online", "online", "refuse_online", "step_loss"]
+__all__ = ["Steps", "check_route", "online", "refuse_online", "step_loss", "step_terms"]
 
-StepLoss = Callable[[Tensor], Tensor]
-"""From the outputs of one step, (1, B, C), to a number."""
+StepLoss = Callable[..., Tensor | None]
+"""From the outputs of one step, (1, B, C), and its targets where there are some, to a number; None for no loss."""
+Regulariser = Callable[[torch.nn.Module], AbstractContextManager[Callable[[], Tensor]]]
+"""As in `snn4.training.Task`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +58,8 @@ def online(
     xs: Tensor,
     loss: StepLoss,
     *,
+    targets: Tensor | None = None,
+    regulariser: Regulariser | None = None,
     state: States | None = None,
     generator: Generator | None = None,
     after_backward: Callable[[], None] | None = None,
@@ -65,7 +73,9 @@ def online(
     Args:
         net: a network whose route can be trained online, see `snn4.use_route`.
         xs: its input, a sequence or the next piece of a stream. Shape (T, B, *features).
-        loss: of the outputs of one step.
+        loss: of the outputs of one step, `loss(y)`; of a step that it answers with None no gradient is sent back.
+        targets: what each step is to answer; the loss is then called as `loss(y, targets[t])`. Shape (T, ...).
+        regulariser: is entered around each step, and what it yields is called for a term of that step's loss.
         state: where to start; `None` is at rest.
         generator: chooses the steps of `SLTT(k=...)`, on the CPU or where `xs` is.
         after_backward: is called after each backward pass.
@@ -75,7 +85,7 @@ def online(
     Raises:
         OptionError: a route or a member that cannot be trained online, or `SLTT(k=...)` without a generator or with
             fewer steps than k.
-        ShapeError: the network does not answer at every step.
+        ShapeError: the network does not answer at every step, or there are not as many targets as steps.
 
     Example:
         >>> from snn4 import SLTT, nn, use_route
@@ -88,20 +98,36 @@ def online(
     route = _route_of(net)
     refuse_online(net)
     total = len(xs)
+    if targets is not None and len(targets) != total:
+        raise ShapeError(
+            f"online got targets of shape {tuple(targets.shape)} for {total} steps",
+            f"({total}, ...)",
+            "Time comes first, as in the input.",
+        )
     chosen = _chosen(route, total, generator)
     stepper = Stepper(net, state)
-    outputs: list[Tensor] = []
+    outputs: Tensor | None = None
     losses: list[Tensor] = []
     for t, x in enumerate(xs.split(1)):
-        with torch.set_grad_enabled(torch.is_grad_enabled() and t in chosen):
+        around = contextlib.nullcontext() if regulariser is None else regulariser(net)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and t in chosen), around as term:
             with torch.autocast(xs.device.type, torch.bfloat16, enabled=autocast):
                 y = stepper(x)
             _check_answer(y, xs.shape[1])
             y = y.float() if autocast else y
-            outputs.append(y.detach())
+            # one tensor from the start: joining many at the end would take their memory twice
+            if outputs is None:
+                outputs = torch.empty((total, *y.shape[1:]), dtype=y.dtype, device=y.device)
+            outputs[t] = y[0].detach()
             if t not in chosen:
                 continue
-            share = loss(y) / total
+            share = loss(y) if targets is None else loss(y, targets[t])
+            if term is not None:
+                share = term() if share is None else share + term()
+            if share is None:
+                del y
+                continue
+            share = share / total
         if backward:
             share.backward()
             share = share.detach()
@@ -110,7 +136,9 @@ def online(
         losses.append(share)
         # the graph of this step must not live on while the next one is made
         del y, share
-    return Steps(torch.cat(outputs), torch.stack(losses).sum(), stepper.state, len(losses))
+    sent = torch.stack(losses).sum() if losses else xs.new_zeros(())
+    assert outputs is not None
+    return Steps(outputs, sent, stepper.state, len(losses))
 
 
 def _chosen(route: Route, total: int, generator: Generator | None) -> set[int]:
@@ -138,22 +166,58 @@ def _check_answer(y: object, batch: int) -> None:
 
 
 def step_loss(task: Task, targets: Tensor) -> StepLoss:
-    """What a task makes small, of the outputs of one step alone."""
+    """What a task makes small, of the outputs of one step alone.
 
-    def loss(y: Tensor) -> Tensor:
-        return task.objective(y, targets) if task.objective is not None else task.loss(task.readout(y), targets)
+    Where the targets hold a class a step, the loss gets those of its step, and weighs as many labels as it has: the
+    steps then add up to the mean over all labels, as layer by layer.
+    """
+    if targets.ndim == 1:
+        return lambda y: (
+            task.objective(y, targets) if task.objective is not None else task.loss(task.readout(y), targets)
+        )
+    labels = int((targets != UNLABELLED).sum())
+    steps = targets.shape[1]
+
+    def loss(y: Tensor, classes: Tensor) -> Tensor | None:
+        if not bool((classes != UNLABELLED).any()):
+            return None
+        if task.objective is not None:
+            return task.objective(y, classes[:, None])
+        answers, wanted = answered(task.readout(y), classes[:, None])
+        return task.loss(answers, wanted) * (len(wanted) * steps / labels)
 
     return loss
 
 
-def check_online(net: torch.nn.Module, task: Task, config: FitConfig, train: Split) -> None:
-    """Refuse a training whose route, task and options do not go together.
+def step_terms(task: Task) -> Regulariser | None:
+    """The task's penalty and regulariser as one, of a single step; None without either."""
+    if task.penalty is None and task.regulariser is None:
+        return None
+    penalty, regulariser = task.penalty, task.regulariser
+
+    @contextlib.contextmanager
+    def both(net: torch.nn.Module) -> Iterator[Callable[[], Tensor]]:
+        recording = recorded_spikes(net) if penalty is not None else contextlib.nullcontext({})
+        cost = regulariser(net) if regulariser is not None else contextlib.nullcontext()
+        with recording as spikes, cost as term:
+
+            def terms() -> Tensor:
+                parts = [] if penalty is None else [penalty(spikes)]
+                return torch.stack([*parts, *([] if term is None else [term()])]).sum()
+
+            yield terms
+
+    return both
+
+
+def check_route(net: torch.nn.Module, online: Literal["no", "batch", "step"]) -> None:
+    """Refuse a route that cannot be trained in this order of time, and members that cannot run one step at a time.
 
     Raises:
         OptionError: a route that needs a loss at every step, and no `online`; or `online` with a route or member that
-            cannot, or with a penalty or regulariser, which look at the whole sequence, or with a class a step.
+            cannot.
     """
-    if config.online == "no":
+    if online == "no":
         must = {str(m.route) for m in net.modules() if isinstance(m, Neuron) and m.route.online == "only"}
         if must:
             raise OptionError(
@@ -165,19 +229,6 @@ def check_online(net: torch.nn.Module, task: Task, config: FitConfig, train: Spl
     _route_of(net)
     net.train()
     refuse_online(net)
-    sees_all = [name for name in ("penalty", "regulariser") if getattr(task, name) is not None]
-    if sees_all:
-        raise OptionError(
-            f"fit got online={config.online!r} and a task with a {' and a '.join(sees_all)}",
-            "a task whose loss is of one step's outputs",
-            "Leave it out, or train with online='no'.",
-        )
-    if train.targets.ndim > 1:
-        raise OptionError(
-            f"fit got online={config.online!r} and targets of shape {tuple(train.targets.shape)}",
-            "one class a sample, which the loss of every step is taken with",
-            "Train with online='no', which takes a class a step.",
-        )
 
 
 def _route_of(net: torch.nn.Module) -> Route:

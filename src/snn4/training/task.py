@@ -84,7 +84,10 @@ class FitConfig:
         checkpoint_steps: save a checkpoint after so many steps, besides; None never does.
         online: with time outermost and a loss at every step, for routes that can: one step of the optimiser a
             `"batch"`, or one at every `"step"` of time. Memory then does not grow with T. The loss of a step is the
-            task's, of its outputs alone, over T. "no" hands the whole sequence to the network.
+            task's, of its outputs alone, over T; penalty and regulariser see one step at a time. "no" hands the whole
+            sequence to the network.
+        adapt: at the beginning of each epoch, sharpen `Annealed` surrogates and search the temperature of `Dspike`;
+            without it they stay as they are, for those who call `anneal` and `search_temperature` themselves.
         alarms: watch for layers that never fire or always fire, in the first batch of each epoch. `torch.compile`
             compiles a network again for it.
 
@@ -111,6 +114,7 @@ class FitConfig:
     ema: float | None = None
     checkpoint_seconds: float | None = 60.0
     checkpoint_steps: int | None = None
+    adapt: bool = True
     alarms: bool = True
     online: Literal["no", "batch", "step"] = "no"
 

@@ -13,18 +13,20 @@ from snn4.view.pictures import (
     energy_bars,
     events,
     firing_rates,
+    heat,
     learning_curves,
     membrane,
     outputs,
     potential,
     potentials,
+    ranking,
     raster,
     sample_input,
     study,
     surrogate,
     weights,
 )
-from snn4.view.report import write_report
+from snn4.view.report import write_report, write_study
 
 __all__ = [
     "accuracy_by_step",
@@ -32,15 +34,18 @@ __all__ = [
     "energy_bars",
     "events",
     "firing_rates",
+    "heat",
     "learning_curves",
     "membrane",
     "outputs",
     "potential",
     "potentials",
+    "ranking",
     "raster",
     "sample_input",
     "study",
     "surrogate",
     "weights",
     "write_report",
+    "write_study",
 ]

@@ -10,8 +10,10 @@ from snn4.view.pictures.accuracy_by_step import accuracy_by_step
 from snn4.view.pictures.confusion import confusion
 from snn4.view.pictures.energy_bars import energy_bars
 from snn4.view.pictures.firing_rates import firing_rates
+from snn4.view.pictures.heat import heat
 from snn4.view.pictures.learning_curves import learning_curves
 from snn4.view.pictures.membrane import membrane
+from snn4.view.pictures.ranking import ranking
 from snn4.view.pictures.raster import raster
 from snn4.view.pictures.sample import outputs, sample_input
 from snn4.view.pictures.spike_times import events, potential, potentials
@@ -25,11 +27,13 @@ __all__ = [
     "energy_bars",
     "events",
     "firing_rates",
+    "heat",
     "learning_curves",
     "membrane",
     "outputs",
     "potential",
     "potentials",
+    "ranking",
     "raster",
     "sample_input",
     "study",

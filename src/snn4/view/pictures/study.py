@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from snn4.core.errors import ShapeError
-from snn4.view.pictures.canvas import BLUE, GREEN, PURPLE, VERMILLION, Array, axes_or_new, legend, numbers, polish
+from snn4.view.pictures.canvas import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    Array,
+    axes_or_new,
+    legend,
+    numbers,
+    polish,
+)
 from snn4.view.pictures.fonts import shorten
 
 if TYPE_CHECKING:
@@ -16,7 +29,15 @@ if TYPE_CHECKING:
 
 __all__ = ["study"]
 
-_LOOKS = ((BLUE, "-", "o"), (VERMILLION, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "v"))
+_LOOKS = (
+    (BLUE, "-", "o"),
+    (VERMILLION, "--", "s"),
+    (GREEN, "-.", "^"),
+    (PURPLE, ":", "v"),
+    (ORANGE, "-", "D"),
+    (SKY, "--", "P"),
+    (GREY, "-.", "X"),
+)
 
 
 def study(

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from snn4.view.report.page import write_report
+from snn4.view.report.study import write_study
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_study"]

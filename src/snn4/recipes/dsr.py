@@ -1,0 +1,277 @@
+"""DSR: how far the spikes are from the number that they stand for, and what that does to accuracy.
+
+Networks of one architecture, trained alike: DSR with IF and LIF, learned and held thresholds, alpha of one half and 1;
+BPTT on the same neurons and on LIF; and the ANN. Of each: accuracy, time, memory, steps, how seldom it fires. Of those
+with a representation also the error of each layer beside the paper's bound, at T from short to long with the weights as
+they were trained, and the accuracy at that T.
+
+Paper: [meng2022dsr]
+Differs from the paper: a small dense network on Fashion-MNIST and our options; its readout is linear, without neurons.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from snn4.core.errors import OptionError
+from snn4.core.quantity import Learned, Value
+from snn4.data import DataSet, Split, load, normalise
+from snn4.models import mlp
+from snn4.neurons import DSRIF, DSRLIF
+from snn4.objectives import cross_entropy
+from snn4.profiling import representation_error
+from snn4.recipes.comparison import threads
+from snn4.recipes.options import NeuronOptions, TrainingOptions
+from snn4.recipes.route_cost import cost
+from snn4.recipes.study import Row, Study, markdown, percent, seeded, three, warm_memory
+from snn4.through_time import BPTT, DSR, Neuron, Route, use_route
+from snn4.training import Task, evaluate
+
+__all__ = ["EXPECTED", "TITLE", "Arm", "Config", "arms", "main"]
+
+TITLE = "DSR: representation error, accuracy and cost, beside BPTT and the ANN"
+# what the paper says is compared with, not required
+EXPECTED: dict[str, float] = {}
+_WATCHED = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Options of the recipe."""
+
+    seed: int = 0
+    """Of everything random: weights, splits, order."""
+    epochs: int = 8
+    """Passes over the training split, for each network."""
+    steps: int = 5
+    """Time steps in training."""
+    lengths: tuple[int, ...] = (2, 5, 10, 20, 40)
+    """Time steps at which a trained network is run again."""
+    hidden: tuple[int, ...] = (256, 128)
+    """Widths of the hidden layers."""
+    limit: int | None = 20_000
+    """Use only so many training samples."""
+    neuron: NeuronOptions = dataclasses.field(default_factory=NeuronOptions)
+    """The LIF that BPTT trains."""
+    train: TrainingOptions = dataclasses.field(
+        default_factory=lambda: TrainingOptions(batch_size=64, weight_decay=0.01, threads=1)
+    )
+
+    @classmethod
+    def smoke(cls) -> Config:
+        """A run of seconds."""
+        return cls(epochs=1, steps=2, lengths=(2, 4), hidden=(8, 6), limit=128)
+
+
+class Arm(NamedTuple):
+    """One network of the study.
+
+    Args:
+        about: in words, for the table.
+        neuron: makes its neurons.
+        route: how they are differentiated; None for the ANN.
+    """
+
+    about: str
+    neuron: Callable[[], torch.nn.Module]
+    route: Route | None
+
+
+def arms(config: Config) -> dict[str, Arm]:
+    """All networks by name: thresholds and alpha are the paper's for few steps where the name says nothing else."""
+
+    def integrate(v_threshold: Value, alpha: float) -> Callable[[], DSRIF]:
+        return lambda: DSRIF(v_threshold, alpha)
+
+    def leak() -> DSRLIF:
+        return DSRLIF(1.0, Learned(0.6), 0.5, 0.1, 0.001)
+
+    learned = Learned(6.0)
+    return {
+        "dsr-if": Arm("DSR, IF", integrate(learned, 0.5), DSR()),
+        "dsr-if-held": Arm("DSR, IF, threshold held", integrate(6.0, 0.5), DSR()),
+        "dsr-if-alpha1": Arm("DSR, IF, alpha = 1", integrate(learned, 1.0), DSR()),
+        "dsr-if-held-alpha1": Arm("DSR, IF, both", integrate(6.0, 1.0), DSR()),
+        "dsr-lif": Arm("DSR, LIF", leak, DSR()),
+        "bptt-if": Arm("BPTT, the same IF", integrate(learned, 0.5), BPTT()),
+        "bptt-lif": Arm("BPTT, LIF", config.neuron.factory(), BPTT()),
+        "ann": Arm("ANN", torch.nn.ReLU, None),
+    }
+
+
+def main(
+    config: Config,
+    *,
+    out: Path,
+    resume: bool,
+    progress: bool,
+    lang: str,  # noqa: ARG001  (picture and table are English)
+    data: Path | None,
+    download: bool,
+) -> dict[str, Any]:
+    """Train every network, look at its representation, then write the picture and the tables.
+
+    Args:
+        config: the options.
+        out: the run folder.
+        resume: go on with what the folder holds.
+        progress: show progress bars.
+        lang: not used: picture and table are English.
+        data: folder of the data sets, or None for the usual places.
+        download: fetch what is missing.
+
+    Returns:
+        What result.json holds.
+    """
+    if not config.lengths or min(config.steps, *config.lengths) < 1:
+        raise OptionError(f"--steps got {config.steps} and --lengths {config.lengths}", "whole numbers >= 1")
+    dataset = load("fashion", data, download=download)
+    parts = three(dataset, 1 / 12, config)
+    how = config.train.fit_config(config.epochs)
+    study = Study("dsr", TITLE, config, out, progress)
+    study.begin(resume=resume)
+
+    def net(arm: Arm) -> torch.nn.Module:
+        made = seeded(lambda: mlp(784, config.hidden, 10, arm.neuron, norm=True), config.seed)
+        return made if arm.route is None else use_route(made, arm.route)
+
+    def steps(arm: Arm) -> int:
+        return config.steps if arm.route is not None else 1
+
+    def measure(arm: Arm) -> Row:
+        batch = parts[0].take(torch.arange(min(config.train.batch_size, len(parts[0]))))
+        task = _task(config, dataset, steps(arm))
+        return cost(net(arm), arm.route, task, batch, outermost=False, repeats=9)._asdict()
+
+    def train(name: str, arm: Arm, costs: Row, folder: Path) -> Row:
+        mine, task = net(arm), _task(config, dataset, steps(arm))
+        row = {"arm": name, "about": arm.about, "steps": steps(arm), **costs}
+        row |= study.learn(folder, mine, task, parts, how, seed=config.seed)
+        xs = task.encode(parts[2].inputs[:_WATCHED], Generator())
+        row["firing_rate"] = _active(mine, xs)
+        row["thresholds"] = [
+            torch.as_tensor(m.v_threshold).item() for m in mine.modules() if isinstance(m, (DSRIF, DSRLIF))
+        ]
+        if row["thresholds"]:
+            row["over_time"] = [_represented(config, mine, dataset, parts[2], length) for length in config.lengths]
+        return row
+
+    with threads(config.train.threads), warm_memory():
+        every = arms(config)
+        costs = {name: study.row(f"cost-{name}", lambda _, a=arm: measure(a)) for name, arm in every.items()}
+        rows = [study.row(name, lambda f, n=name: train(n, every[n], costs[n], f)) for name in every]
+    return study.close(rows, table(rows) + "\n" + errors(rows), lambda: draw(rows))
+
+
+def _task(config: Config, data: DataSet, steps: int) -> Task:
+    """The image at every step, and the mean of the outputs."""
+
+    def encode(batch: Tensor, _generator: Generator) -> Tensor:
+        image = normalise(batch, data.mean, data.std)
+        return image.expand(steps, *image.shape)
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(logits, targets, label_smoothing=config.train.label_smoothing)
+
+    return Task(encode, lambda ys: ys.mean(0), loss)
+
+
+def _active(net: torch.nn.Module, xs: Tensor) -> float:
+    """Share of hidden units that send something at a step."""
+    shares: list[float] = []
+
+    def note(_module: torch.nn.Module, _inputs: Any, output: Tensor) -> None:
+        shares.append(float((output != 0).double().mean()))
+
+    layers = [m for m in net.modules() if isinstance(m, (Neuron, torch.nn.ReLU))]
+    handles = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        with torch.no_grad():
+            net(xs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return sum(shares) / len(shares)
+
+
+def _represented(config: Config, net: torch.nn.Module, data: DataSet, test: Split, steps: int) -> Row:
+    """Accuracy and representation error with so many steps, weights as they are."""
+    task = _task(config, data, steps)
+    found = representation_error(net, task.encode(test.inputs[:_WATCHED], Generator()))
+    return {
+        "steps": steps,
+        "test_accuracy": evaluate(net, task, test, over_time=False).accuracy,
+        "layers": [dataclasses.asdict(layer) for layer in found.layers],
+    }
+
+
+def table(rows: list[Row]) -> str:
+    """Accuracy and cost as a Markdown table."""
+    header = ["network", "test accuracy, %", "T", "one batch, ms", "its memory, MiB", "active, %"]
+    return markdown(
+        [*header, "thresholds"],
+        [
+            [
+                row["about"],
+                percent(row["test_accuracy"]),
+                str(row["steps"]),
+                f"{row['ms']:.1f}",
+                f"{row['peak_bytes'] / 2**20:.2f}",
+                percent(row["firing_rate"], 1),
+                ", ".join(f"{v:.2f}" for v in row["thresholds"]) or "-",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def errors(rows: list[Row]) -> str:
+    """Representation error of each layer, over its clamp's upper end, and the accuracy beside it, for each T."""
+    header = ["network", "T", "test accuracy, %", "mean error, % of top, by layer", "bound", "beyond it, %"]
+    lines: list[list[str]] = []
+    for row in rows:
+        for found in row.get("over_time", []):
+            layers = found["layers"]
+            lines.append(
+                [
+                    row["about"],
+                    str(found["steps"]),
+                    percent(found["test_accuracy"]),
+                    ", ".join(percent(layer["mean"] / layer["top"], 1) for layer in layers),
+                    ", ".join(percent(layer["bound"] / layer["top"], 1) for layer in layers),
+                    ", ".join(percent(layer["beyond"], 1) for layer in layers),
+                ]
+            )
+    return markdown(header, lines)
+
+
+def draw(rows: list[Row]) -> Any:
+    """Error of the last hidden layer and accuracy against T, for DSR with IF."""
+    from snn4.view.pictures import study
+    from snn4.view.pictures.canvas import figure
+
+    drawing = figure(8.2, 3.2)
+    left, right = drawing.subplots(1, 2)
+    shown = [row for row in rows if row["arm"] in ("dsr-if", "dsr-if-alpha1", "dsr-lif", "bptt-if")]
+    lengths = [str(found["steps"]) for found in shown[0]["over_time"]]
+    error, accuracy = (
+        {row["about"]: [[100 * of(found)] for found in row["over_time"]] for row in shown} for of in (_last, _accuracy)
+    )
+    study(lengths, error, across="time steps", up="error of the last layer (% of top)", ax=left, title="")
+    study(lengths, accuracy, across="time steps", up="test accuracy (%)", ax=right, title="")
+    return drawing
+
+
+def _last(found: Row) -> float:
+    layer = found["layers"][-1]
+    return layer["mean"] / layer["top"]
+
+
+def _accuracy(found: Row) -> float:
+    return found["test_accuracy"]

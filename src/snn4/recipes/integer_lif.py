@@ -1,0 +1,293 @@
+"""Integer LIF: trained with counts up to D, run with binary spikes in D virtual steps, beside LIF of T D steps.
+
+The spiking twin has the trained weights, batch norm folded in and every bias divided by D. It is compared with the
+integer network neuron by neuron: its spikes have to be those of the counts, each in its virtual step.
+
+Paper: [luo2024spikeyolo]
+Differs from the paper: a small dense network on Fashion-MNIST, and our options.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from snn4 import nn
+from snn4.core.errors import OptionError
+from snn4.data import DataSet, load, normalise
+from snn4.models import mlp
+from snn4.neurons import IntegerLIF, UnaryLIF, unary
+from snn4.objectives import cross_entropy
+from snn4.profiling import profile
+from snn4.recipes.comparison import threads
+from snn4.recipes.options import NeuronOptions, TrainingOptions
+from snn4.recipes.study import Row, Study, markdown, percent, seeded, three, warm_memory
+from snn4.training import Task, evaluate
+
+__all__ = ["EXPECTED", "TITLE", "Config", "differences", "main", "spiking_twin"]
+
+TITLE = "Integer LIF: trained with counts, run with spikes, beside LIF of as many steps"
+EXPECTED = {"spikes that differ, at most": 0}
+_WATCHED = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Options of the recipe."""
+
+    seed: int = 0
+    """Of everything random: weights, splits, order."""
+    epochs: int = 8
+    """Passes over the training split, for each network."""
+    steps: int = 1
+    """T, the steps of the integer network. Its twin has T D virtual steps, and so has the LIF beside it."""
+    levels: tuple[int, ...] = (2, 4, 8)
+    """D, one pair of networks for each."""
+    hidden: tuple[int, ...] = (256, 128)
+    """Widths of the hidden layers."""
+    limit: int | None = 20_000
+    """Use only so many training samples."""
+    neuron: NeuronOptions = dataclasses.field(default_factory=NeuronOptions)
+    train: TrainingOptions = dataclasses.field(
+        default_factory=lambda: TrainingOptions(batch_size=64, weight_decay=0.01, threads=1)
+    )
+
+    @classmethod
+    def smoke(cls) -> Config:
+        """A run of seconds."""
+        return cls(epochs=1, levels=(2,), hidden=(8, 6), limit=128)
+
+
+def spiking_twin(net: torch.nn.Module, levels: int) -> torch.nn.Sequential:
+    """The network that runs an integer network with binary spikes.
+
+    Args:
+        net: dense layers, batch norm and `IntegerLIF`, in a row; it is copied, in evaluation mode.
+        levels: D, of all its neurons.
+
+    Shape: (T * levels, B, *features), which is the input over D, D times -> (T * levels, B, classes), to be added up.
+
+    Raises:
+        OptionError: another layer.
+    """
+    layers: list[torch.nn.Module] = []
+    for name, layer in net.named_children():
+        if isinstance(layer, torch.nn.Flatten):
+            layers.append(nn.Flatten())
+        elif isinstance(layer, torch.nn.Linear):
+            copied = nn.Linear(layer.in_features, layer.out_features, dtype=layer.weight.dtype)
+            bias = torch.zeros_like(copied.bias) if layer.bias is None else layer.bias.detach() / levels
+            _set(copied, layer.weight.detach(), bias)
+            layers.append(copied)
+        elif isinstance(layer, torch.nn.BatchNorm1d) and layers and isinstance(before := layers[-1], nn.Linear):
+            assert layer.running_var is not None
+            assert layer.running_mean is not None
+            scale = layer.weight.detach() / (layer.running_var + layer.eps).sqrt()
+            shift = layer.bias.detach() - scale * layer.running_mean
+            _set(before, scale[:, None] * before.weight.detach(), scale * before.bias.detach() + shift / levels)
+        elif isinstance(layer, IntegerLIF):
+            layers.append(UnaryLIF(layer))
+        else:
+            raise OptionError(
+                f"the spiking twin met {name} ({type(layer).__name__})", "Linear, BatchNorm1d, IntegerLIF"
+            )
+    return torch.nn.Sequential(*layers).eval()
+
+
+def _set(layer: nn.Linear, weight: Tensor, bias: Tensor) -> None:
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+
+
+def differences(net: torch.nn.Module, xs: Tensor, levels: int) -> Row:
+    """Run an integer network and its twin on the same input, in the precision of the input, and compare all spikes.
+
+    Args:
+        net: the trained network; a copy in the precision of `xs` is compared.
+        xs: its input. Shape (T, B, *features).
+        levels: D.
+
+    Returns:
+        How many spikes there are in all virtual steps, how many are not where the counts put them, and the largest
+        difference of the outputs.
+    """
+    mine = copy.deepcopy(net).to(xs.dtype).eval()
+    twin = spiking_twin(mine, levels)
+    with torch.no_grad(), _outputs(mine, IntegerLIF) as counts, _outputs(twin, UnaryLIF) as spikes:
+        one = mine(xs)
+        other = twin((xs / levels).repeat_interleave(levels, 0)).unflatten(0, (-1, levels)).sum(1)
+    wanted = [unary(count, levels) for count in counts]
+    return {
+        "twin_spikes": sum(int(s.sum()) for s in spikes),
+        "twin_differs": sum(int((w != s).sum()) for w, s in zip(wanted, spikes, strict=True)),
+        "output_difference": float((one - other).abs().max()),
+    }
+
+
+@contextmanager
+def _outputs(net: torch.nn.Module, kind: type[torch.nn.Module]) -> Iterator[list[Tensor]]:
+    """What the members of one kind answer, in the order of the calls."""
+    found: list[Tensor] = []
+
+    def note(_module: torch.nn.Module, _inputs: Any, output: Tensor) -> None:
+        found.append(output)
+
+    handles = [m.register_forward_hook(note) for m in net.modules() if isinstance(m, kind)]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def main(
+    config: Config,
+    *,
+    out: Path,
+    resume: bool,
+    progress: bool,
+    lang: str,  # noqa: ARG001  (picture and table are English)
+    data: Path | None,
+    download: bool,
+) -> dict[str, Any]:
+    """Train both networks for every D, compare the twin, then write the picture and the table.
+
+    Args:
+        config: the options.
+        out: the run folder.
+        resume: go on with what the folder holds.
+        progress: show progress bars.
+        lang: not used: picture and table are English.
+        data: folder of the data sets, or None for the usual places.
+        download: fetch what is missing.
+
+    Returns:
+        What result.json holds.
+    """
+    if config.steps < 1 or not config.levels or min(config.levels) < 1:
+        raise OptionError(f"--steps got {config.steps} and --levels {config.levels}", "whole numbers >= 1")
+    dataset = load("fashion", data, download=download)
+    parts = three(dataset, 1 / 12, config)
+    how = config.train.fit_config(config.epochs)
+    study = Study("integer_lif", TITLE, config, out, progress)
+    study.begin(resume=resume)
+
+    def run(kind: str, levels: int, folder: Path) -> Row:
+        integer = kind == "integer"
+        neuron = (lambda: IntegerLIF(levels)) if integer else config.neuron.factory()
+        net = seeded(lambda: mlp(784, config.hidden, 10, neuron, norm=True), config.seed)
+        task = _task(config, dataset, config.steps if integer else config.steps * levels)
+        row = study.learn(folder, net, task, parts, how, seed=config.seed)
+        row = {"model": kind, "levels": levels, "steps": config.steps, **row}
+        xs = task.encode(parts[2].inputs[:_WATCHED], Generator())
+        if not integer:
+            return row | _costs(net, xs)
+        twin = spiking_twin(net, levels)
+        return row | {
+            "twin_test_accuracy": evaluate(twin, _virtual(task, levels), parts[2], over_time=False).accuracy,
+            "float32": differences(net, xs, levels),
+            "float64": differences(net, xs.double(), levels),
+            **_costs(twin, (xs / levels).repeat_interleave(levels, 0)),
+        }
+
+    with threads(config.train.threads), warm_memory():
+        rows = [
+            study.row(f"{kind}-D{levels}", lambda folder, k=kind, d=levels: run(k, d, folder))
+            for levels in config.levels
+            for kind in ("integer", "lif")
+        ]
+    differ = sum(row["float64"]["twin_differs"] for row in rows if row["model"] == "integer")
+    return study.close(rows, table(rows), lambda: draw(rows), figures={"spikes that differ": differ})
+
+
+def _task(config: Config, data: DataSet, steps: int) -> Task:
+    """The image at every step, and the mean of the outputs."""
+
+    def encode(batch: Tensor, _generator: Generator) -> Tensor:
+        image = normalise(batch, data.mean, data.std)
+        return image.expand(steps, *image.shape)
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(logits, targets, label_smoothing=config.train.label_smoothing)
+
+    return Task(encode, lambda ys: ys.mean(0), loss)
+
+
+def _virtual(task: Task, levels: int) -> Task:
+    """The same task for the spiking twin."""
+
+    def encode(batch: Tensor, generator: Generator) -> Tensor:
+        return (task.encode(batch, generator) / levels).repeat_interleave(levels, 0)
+
+    # the outputs of the virtual steps of a step are added up
+    return dataclasses.replace(task, encode=encode, readout=lambda ys: levels * ys.mean(0))
+
+
+def _costs(net: torch.nn.Module, xs: Tensor) -> Row:
+    """Spikes and energy of a sample."""
+    found = profile(net, xs, batch_size=128).to_dict()
+    return {key: found[key] for key in ("spikes_per_sample", "mean_firing_rate", "energy_pj")}
+
+
+def table(rows: list[Row]) -> str:
+    """The study as a Markdown table."""
+    header = [
+        "D",
+        "integer, test accuracy, %",
+        "its spiking twin, %",
+        "LIF of T D steps, %",
+        "spikes that differ, float64",
+        "float32",
+        "spikes a sample, twin",
+        "LIF",
+        "energy, arithmetic alone, nJ, twin",
+        "LIF",
+    ]
+    found = {(row["model"], row["levels"]): row for row in rows}
+    lines: list[list[str]] = []
+    for levels in dict.fromkeys(row["levels"] for row in rows):
+        one, other = found["integer", levels], found["lif", levels]
+        lines.append(
+            [
+                str(levels),
+                percent(one["test_accuracy"]),
+                percent(one["twin_test_accuracy"]),
+                percent(other["test_accuracy"]),
+                *(f"{one[kind]['twin_differs']} of {one[kind]['twin_spikes']:,}" for kind in ("float64", "float32")),
+                *(f"{row['spikes_per_sample']:.0f}" for row in (one, other)),
+                *(_range(row["energy_pj"]["compute"]) for row in (one, other)),
+            ]
+        )
+    return markdown(header, lines)
+
+
+def _range(picojoules: list[float]) -> str:
+    return " to ".join(f"{one / 1000:,.0f}" for one in picojoules)
+
+
+def draw(rows: list[Row]) -> Any:
+    """Accuracy and spikes against D, the integer network and LIF."""
+    from snn4.view.pictures import study
+    from snn4.view.pictures.canvas import figure
+
+    drawing = figure(8.2, 3.2)
+    left, right = drawing.subplots(1, 2)
+    levels = [str(level) for level in dict.fromkeys(row["levels"] for row in rows)]
+    for ax, key, scale, up in (
+        (left, "test_accuracy", 100, "test accuracy (%)"),
+        (right, "spikes_per_sample", 1, "spikes a sample"),
+    ):
+        series = {
+            name: [[scale * row[key]] for row in rows if row["model"] == kind]
+            for kind, name in (("integer", "integer LIF"), ("lif", "LIF of T D steps"))
+        }
+        study(levels, series, across="D", up=up, ax=ax, title="")
+    return drawing

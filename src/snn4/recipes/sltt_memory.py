@@ -1,0 +1,232 @@
+"""SLTT and SLTT-K beside BPTT: memory and time of a training step against T, and accuracy at the paper's tau.
+
+SLTT and SLTT-K run with time outermost: the loss of a step is sent back, and its graph freed, before the next step.
+All three make the same loss small, TET's, which has a term for each step. Memory is counted block by block as torch
+allocates it, without weights and input, so that it is the same number on every machine.
+
+Paper: [meng2023sltt, deng2022tet], the second for the loss.
+Differs from the paper: a small convolutional network and our options. Batch norm is taken over each step with time
+outermost, as in the paper, and over all steps for BPTT.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from snn4.core.errors import OptionError
+from snn4.data import DataSet, load, normalise
+from snn4.models import conv_net
+from snn4.objectives import cross_entropy, tet
+from snn4.recipes.comparison import threads
+from snn4.recipes.options import NeuronOptions, TrainingOptions
+from snn4.recipes.route_cost import cost
+from snn4.recipes.study import Row, Study, markdown, percent, seeded, three, warm_memory
+from snn4.through_time import BPTT, SLTT, Route, use_route
+from snn4.training import Task
+
+__all__ = ["EXPECTED", "TITLE", "Config", "main", "routes"]
+
+TITLE = "SLTT and SLTT-K beside BPTT: memory and time against T, and accuracy"
+EXPECTED = {
+    "memory growth of sltt, at most": 0.1,
+    "time of sltt-k over bptt, at most": 0.6,
+    "sltt behind bptt, at most": 0.005,
+    "sltt-k behind bptt, at most": 0.005,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Options of the recipe."""
+
+    seed: int = 0
+    """The first seed."""
+    seeds: int = 2
+    """How many trainings of each route, counted up from the first."""
+    epochs: int = 4
+    """Passes over the training split."""
+    steps: int = 4
+    """Time steps of the trained networks."""
+    lengths: tuple[int, ...] = (4, 8, 16, 32, 64)
+    """Time steps at which memory and time are measured."""
+    one_in: int = 4
+    """SLTT-K sends back one step in so many: K = T / 4."""
+    measured: int = 64
+    """Samples of the batch that is measured."""
+    channels: tuple[int, ...] = (32, 32, 32)
+    """Output channels of the convolutions."""
+    hidden: tuple[int, ...] = (64,)
+    """Widths of the dense hidden layers."""
+    limit: int | None = 10_000
+    """Use only so many training samples."""
+    neuron: NeuronOptions = dataclasses.field(default_factory=lambda: NeuronOptions(tau=1.1, surrogate="triangle"))
+    train: TrainingOptions = dataclasses.field(
+        default_factory=lambda: TrainingOptions(batch_size=64, learning_rate=3e-3, threads=1)
+    )
+
+    @classmethod
+    def smoke(cls) -> Config:
+        """A run of seconds."""
+        return cls(epochs=1, seeds=1, steps=4, lengths=(2, 4), measured=4, channels=(2,), hidden=(4,), limit=64)
+
+
+def routes(config: Config, steps: int) -> dict[str, Route]:
+    """The three routes, for sequences of one length."""
+    return {"bptt": BPTT(), "sltt": SLTT(), "sltt-k": SLTT(k=max(1, steps // config.one_in))}
+
+
+def main(
+    config: Config,
+    *,
+    out: Path,
+    resume: bool,
+    progress: bool,
+    lang: str,  # noqa: ARG001  (picture and table are English)
+    data: Path | None,
+    download: bool,
+) -> dict[str, Any]:
+    """Measure every length, then train every route, then write the picture and the table.
+
+    Args:
+        config: the options.
+        out: the run folder.
+        resume: go on with what the folder holds.
+        progress: show progress bars.
+        lang: not used: picture and table are English.
+        data: folder of the data sets, or None for the usual places.
+        download: fetch what is missing.
+
+    Returns:
+        What result.json holds.
+    """
+    if config.seeds < 1 or not config.lengths or min(*config.lengths, config.steps, config.one_in, config.measured) < 1:
+        raise OptionError(
+            f"--seeds got {config.seeds}, --lengths {config.lengths}, --steps {config.steps}, --one-in {config.one_in} "
+            f"and --measured {config.measured}",
+            "whole numbers >= 1",
+        )
+    dataset = load("fashion", data, download=download)
+    how = config.train.fit_config(config.epochs)
+    study = Study("sltt_memory", TITLE, config, out, progress)
+    study.begin(resume=resume)
+
+    def net(seed: int) -> torch.nn.Module:
+        neuron = config.neuron.factory()
+        return seeded(lambda: conv_net((1, 28, 28), config.channels, 10, neuron, dense=config.hidden), seed)
+
+    def measure(name: str, steps: int) -> Row:
+        batch = dataset.train.take(torch.arange(config.measured))
+        route = routes(config, steps)[name]
+        found = cost(net(config.seed), route, _task(config, dataset, steps), batch, outermost=name != "bptt")
+        return {"kind": "cost", "route": name, "steps": steps, **found._asdict()}
+
+    def learn(name: str, seed: int, folder: Path) -> Row:
+        mine = dataclasses.replace(config, seed=seed)
+        chosen = dataclasses.replace(how, online="no" if name == "bptt" else "batch")
+        route = routes(config, config.steps)[name]
+        row = study.learn(
+            folder,
+            use_route(net(seed), route),
+            _task(config, dataset, config.steps),
+            three(dataset, 1 / 12, mine),
+            chosen,
+            seed=seed,
+        )
+        return {"kind": "training", "route": name, "steps": config.steps, **row}
+
+    with threads(config.train.threads), warm_memory():
+        costs = [
+            study.row(f"cost-{name}-T{steps}", lambda _, n=name, t=steps: measure(n, t))
+            for steps in config.lengths
+            for name in routes(config, steps)
+        ]
+        trained = [
+            study.row(f"{name}-seed{seed}", lambda folder, n=name, s=seed: learn(n, s, folder))
+            for seed in range(config.seed, config.seed + config.seeds)
+            for name in routes(config, config.steps)
+        ]
+    rows = costs + trained
+    return study.close(rows, table(rows), lambda: draw(rows), figures=figures(rows))
+
+
+def _task(config: Config, data: DataSet, steps: int) -> Task:
+    """The image at every step, and TET's loss."""
+
+    def encode(batch: Tensor, _generator: Generator) -> Tensor:
+        image = normalise(batch, data.mean, data.std)
+        return image.expand(steps, *image.shape)
+
+    def objective(ys: Tensor, targets: Tensor) -> Tensor:
+        return tet(ys, targets, label_smoothing=config.train.label_smoothing)
+
+    return Task(encode, lambda ys: ys.mean(0), cross_entropy, objective=objective)
+
+
+def _of(rows: list[Row], kind: str, route: str) -> list[Row]:
+    return [row for row in rows if row["kind"] == kind and row["route"] == route]
+
+
+def figures(rows: list[Row]) -> dict[str, float]:
+    """What the targets are about.
+
+    Returns:
+        `memory growth of ROUTE`: how much more the longest sequence needs than the shortest; `time of ROUTE over bptt`
+        at the longest; `ROUTE behind bptt`: the difference of the mean test accuracies.
+    """
+    found: dict[str, float] = {}
+    slowest = _of(rows, "cost", "bptt")[-1]["ms"]
+    best = statistics.mean(row["test_accuracy"] for row in _of(rows, "training", "bptt"))
+    for route in ("bptt", "sltt", "sltt-k"):
+        costs = _of(rows, "cost", route)
+        found[f"memory growth of {route}"] = costs[-1]["peak_bytes"] / costs[0]["peak_bytes"] - 1
+        if route != "bptt":
+            mean = statistics.mean(row["test_accuracy"] for row in _of(rows, "training", route))
+            found[f"time of {route} over bptt"] = costs[-1]["ms"] / slowest
+            found[f"{route} behind bptt"] = best - mean
+    return found
+
+
+def table(rows: list[Row]) -> str:
+    """Memory and time for each length, then accuracy for each seed, as Markdown tables."""
+    names = ("bptt", "sltt", "sltt-k")
+    lengths = [row["steps"] for row in _of(rows, "cost", "bptt")]
+    costs = {name: _of(rows, "cost", name) for name in names}
+    header = ["T", *(f"{name}, MiB" for name in names), *(f"{name}, ms" for name in names)]
+    lines = [
+        [
+            str(steps),
+            *(f"{costs[name][n]['peak_bytes'] / 2**20:.2f}" for name in names),
+            *(f"{costs[name][n]['ms']:.1f}" for name in names),
+        ]
+        for n, steps in enumerate(lengths)
+    ]
+    trained = {name: _of(rows, "training", name) for name in names}
+    accuracy = [
+        [name, *(percent(row["test_accuracy"]) for row in trained[name]), f"{trained[name][0]['steps']}"]
+        for name in names
+    ]
+    seeds = [f"test accuracy, %, seed {row['seed']}" for row in trained["bptt"]]
+    return markdown(header, lines) + "\n" + markdown(["route", *seeds, "T"], accuracy)
+
+
+def draw(rows: list[Row]) -> Any:
+    """Memory and time against T, a line for each route."""
+    from snn4.view.pictures import study
+    from snn4.view.pictures.canvas import figure
+
+    drawing = figure(8.2, 3.2)
+    left, right = drawing.subplots(1, 2)
+    lengths = [str(row["steps"]) for row in _of(rows, "cost", "bptt")]
+    for ax, key, scale, up in ((left, "peak_bytes", 2**-20, "peak memory (MiB)"), (right, "ms", 1, "one batch (ms)")):
+        series = {
+            name.upper(): [[scale * row[key]] for row in _of(rows, "cost", name)] for name in ("bptt", "sltt", "sltt-k")
+        }
+        study(lengths, series, across="time steps", up=up, ax=ax, title="")
+        ax.set_yscale("log")
+    return drawing
