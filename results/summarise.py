@@ -296,6 +296,43 @@ def route_table(rows: list[dict[str, Any]], language: str) -> str:
     return "\n\n".join([table, _ROUTE_WORDS[language]["more"], choice_table(rows, "route", language)])
 
 
+_LEAK_WORDS = {
+    "en": (
+        "{seeds} seeds, {epochs} epochs without augmentation, test accuracy and its standard deviation:",
+        "leak, windows | several spikes, % | one spike, % | spikes a neuron, several | spikes a neuron, one",
+        "Accuracy and spikes a neuron against the leak, several spikes and one",
+        "none",
+    ),
+    "ja": (
+        "シード {seeds} 個、データ拡張なしの {epochs} エポック。テスト正解率と標準偏差：",
+        "リーク（窓を単位） | 複数スパイク、% | 単一スパイク、% | ニューロン当たりのスパイク、複数 | 同、単一",
+        "リークに対する正解率とニューロン当たりのスパイク数。複数スパイクと単一スパイク",
+        "なし",
+    ),
+}
+
+
+def leak_text(language: str) -> str:
+    """The leak study as the page on spike times shows it."""
+    about, header, alt, none = _LEAK_WORDS[language]
+    parts: list[str] = []
+    for folder, result in studies("leak_study").items():
+        rows = result["study"]
+        epochs = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]["epochs"]
+        lines = [f"| {header} |", "|---" * 5 + "|"]
+        for leak in dict.fromkeys(row["tau_v"] for row in rows):
+            cells = [none if leak is None else f"{leak:g}"]
+            for key, scale in (("test_accuracy", 100), ("spikes_per_neuron", 1)):
+                for model in ("several", "one"):
+                    same = [scale * r[key] for r in rows if r["tau_v"] == leak and r["model"] == model]
+                    cells.append(cell(same, 2))
+            lines.append(f"| {' | '.join(cells)} |")
+        seeds = len({row["seed"] for row in rows})
+        picture = f"![{alt}](../../{folder.relative_to(HERE.parent)}/leak_study.svg)"
+        parts += [about.format(seeds=seeds, epochs=epochs), "\n".join(lines), picture]
+    return "\n\n".join(parts)
+
+
 def replaced(text: str, content: str) -> str:
     """`text` with what stands between the marks replaced."""
     before, _, rest = text.partition(BEGIN)
@@ -314,6 +351,8 @@ def wanted() -> dict[Path, str]:
         root / "README.ja.md": short_table("ja"),
         root / "docs/how-to/choose-a-route.md": route_table(rows, "en"),
         root / "docs/ja/choose-a-route.md": route_table(rows, "ja"),
+        root / "docs/explanation/spike-times.md": leak_text("en"),
+        root / "docs/ja/spike-times.md": leak_text("ja"),
     }
     contents |= {root / page: choice_table(rows, kind, language) for page, (kind, language) in PAGES.items()}
     return {path: replaced(path.read_text(encoding="utf-8"), content) for path, content in contents.items()}

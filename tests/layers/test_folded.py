@@ -66,7 +66,7 @@ MORE = [
 # tested in files of their own
 ELSEWHERE = {"DendriticLinear", "Dropout", "Dropout2d", "Fold", "Hold", "Loop", "Recurrent", "TdBN1d", "TdBN2d"}
 ELSEWHERE |= {"LastStep", "MaxOverTime", "MeanOverTime", "BNTT1d", "BNTT2d", "TEBN1d", "TEBN2d"}
-TOGETHER = {"Fused", "fuse", "standardised", "use_events", "use_memory"}
+TOGETHER = {"Fused", "fuse", "standardised", "use_events", "use_product", "use_memory"}
 NEURONS = {"Neuron", *neurons.__all__} - {"Decay", "SpikingNeuron", "binary", "branch_mask", "unary"}
 CONTAINERS = {"Module", "ModuleDict", "ModuleList", "Sequential", "Parameter"}
 ACTIVATIONS = {"CELU", "ELU", "GELU", "Hardsigmoid", "Hardswish", "Hardtanh", "Identity", "LeakyReLU", "Mish", "ReLU"}
