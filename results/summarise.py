@@ -138,7 +138,9 @@ def study_text(folder: Path, result: dict[str, Any]) -> str:
         f"torch {machine['versions']['torch']}."
     )
     head = [f"## {title}", "", f"{result['title']}.", "", "```console", f"$ {result['command']}", "```", ""]
-    return "\n".join([*head, result["table"], *pictures, "", *figures, *([""] if figures else []), place])
+    # headings that no other study has
+    tables = result["table"].replace("### ", f"### {title}: ")
+    return "\n".join([*head, tables, *pictures, "", *figures, *([""] if figures else []), place])
 
 
 WORDS = {
@@ -152,7 +154,7 @@ WORDS = {
             "seeds",
             "validation, %",
             "test, %",
-            "training step, ms",
+            "forward and backward, ms",
             "peak memory, MiB",
             "firing rate, %",
             "zero gradients, %",
@@ -170,7 +172,7 @@ WORDS = {
             "シード数",
             "検証、%",
             "テスト、%",
-            "学習1ステップ、ms",
+            "順伝播と逆伝播、ms",
             "最大メモリ、MiB",
             "発火率、%",
             "ゼロの勾配、%",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -42,3 +46,11 @@ def test_layer_by_layer_grows_with_time_and_the_same_call_counts_the_same():
 def test_a_negative_number_of_calls_is_refused():
     with pytest.raises(OptionError, match="warm_up=-1"):
         peak_bytes(lambda: None, warm_up=-1)
+
+
+def test_counting_is_silent_and_leaves_the_environment_as_it_was():
+    lines = "import os; from snn4.profiling import peak_bytes; import torch; peak_bytes(lambda: torch.zeros(10)); "
+    lines += "print('KINETO_LOG_LEVEL' in os.environ)"
+    free = {key: value for key, value in os.environ.items() if key != "KINETO_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True, env=free)
+    assert (done.stdout, done.stderr) == ("False\n", "")

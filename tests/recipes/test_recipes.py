@@ -332,7 +332,7 @@ def study(tmp_path_factory):
     images = torch.rand(40, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     whole = Split(images, torch.arange(40) % 10)
     made = DataSet("made up", whole, whole, tuple("0123456789"), (0.5,), (0.3,))
-    import snn4.recipes.leak_study as module
+    import snn4.recipes.study as module
 
     out = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
@@ -349,17 +349,24 @@ def study(tmp_path_factory):
 def test_a_study_is_a_table_and_a_picture_of_all_runs(study):
     out, result, _again, kept = study
     assert len(result["study"]) == 2 * 2 * 2 == len(kept)
-    assert {path.name for path in out.iterdir()} >= {"leak_study.md", "leak_study.svg", "leak_study.png", "result.json"}
+    assert {path.name for path in out.iterdir()} >= {
+        "leak_study.md",
+        "leak_study-leaks.svg",
+        "leak_study-leaks.png",
+        "report.html",
+        "result.json",
+    }
     table = (out / "leak_study.md").read_text().splitlines()
-    assert [line.split("|")[1].strip() for line in table[2:]] == ["0.5", "none"]
+    assert [line.split("|")[1].strip() for line in table[4:]] == ["0.5", "none"]
     with pytest.raises(CheckpointError, match="study of many networks"):
         evaluate_folder(out, None, False)
 
 
 def test_a_study_goes_on_run_by_run(study):
     out, result, again, kept = study
-    strip = [{k: v for k, v in row.items() if k != "train_seconds"} for row in result["study"]]
-    assert [{k: v for k, v in row.items() if k != "train_seconds"} for row in again["study"]] == strip
+    took = {"train_seconds", "cpu_seconds"}
+    strip = [{k: v for k, v in row.items() if k not in took} for row in result["study"]]
+    assert [{k: v for k, v in row.items() if k not in took} for row in again["study"]] == strip
     touched = {p.parent.name for p in out.glob("runs/*/row.json") if p.stat().st_mtime_ns != kept[p.parent.name]}
     assert touched == {"one-tau0.5-seed1"}
 

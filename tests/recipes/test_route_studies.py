@@ -11,7 +11,7 @@ from snn4 import nn
 from snn4.core.errors import OptionError
 from snn4.data import DataSet, Split
 from snn4.models import mlp
-from snn4.recipes import dsr, get, integer_lif, online, sltt_memory, tclif_sequence
+from snn4.recipes import get, integer_lif, online, sltt_memory, study, tclif_sequence
 from snn4.recipes.common import read_config
 from snn4.training import evaluate
 
@@ -25,8 +25,7 @@ def images(count=48):
 @pytest.fixture
 def made(monkeypatch):
     """Made-up images for the studies that load a data set."""
-    for module in (dsr, integer_lif, sltt_memory, tclif_sequence):
-        monkeypatch.setattr(module, "load", lambda *_a, **_k: images())
+    monkeypatch.setattr(study, "load", lambda *_a, **_k: images())
 
 
 SMALL = {
@@ -43,7 +42,8 @@ def test_a_study_leaves_a_table_and_a_picture_and_goes_on_run_by_run(name, run, 
     recipe = get(name)
     config = dataclasses.replace(recipe.smoke(), **SMALL[name])
     result = run(recipe, config, tmp_path)
-    assert {f"{name}.md", f"{name}.svg", f"{name}.png", "result.json"} <= {path.name for path in tmp_path.iterdir()}
+    assert {f"{name}.md", "report.html", "result.json"} <= {path.name for path in tmp_path.iterdir()}
+    assert len(list(tmp_path.glob(f"{name}-*.svg"))) == len(list(tmp_path.glob(f"{name}-*.png"))) == 1
     assert result["table"] == (tmp_path / f"{name}.md").read_text()
     assert read_config(tmp_path) == (recipe, config)
     rows = sorted(tmp_path.glob("runs/*/row.json"))

@@ -71,11 +71,11 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     except Snn4Error as error:
         _traceback(debug)
-        _say(str(error))
+        _say("\n".join([str(error), *_notes(error)]))
         return 2
     except Exception as error:  # the last door before the user
         _traceback(debug)
-        _say(f"{type(error).__name__}: {error}")
+        _say("\n".join([f"{type(error).__name__}: {error}", *_notes(error)]))
         if not debug:
             _say("snn4 did not expect this. Run the command again with --debug to see where it happened.")
         return 1
@@ -96,6 +96,11 @@ def _dispatch(words: list[str]) -> None:
 
 def _say(text: str) -> None:
     print(f"snn4: {text}", file=sys.stderr)
+
+
+def _notes(error: Exception) -> list[str]:
+    """What was added on the way, as the run of a study in which it happened."""
+    return list(getattr(error, "__notes__", ()))
 
 
 def _traceback(debug: bool) -> None:

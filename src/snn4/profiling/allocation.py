@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import gc
+import os
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import torch
@@ -38,12 +41,17 @@ def peak_bytes(call: Callable[[], Any], warm_up: int = 1) -> int:
         raise OptionError(f"peak_bytes got warm_up={warm_up}", "a number >= 0")
     for _ in range(warm_up):
         call()
+    # a block of before that is freed during the call would be taken from the count
+    gc.collect()
     # blocks of the kernels' own list would not pass through torch's allocator
     pool(0)
     try:
-        with torch.profiler.profile(
-            activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
-        ) as found:
+        with (
+            _silent(),
+            torch.profiler.profile(
+                activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
+            ) as found,
+        ):
             call()
     finally:
         pool(_POOL)
@@ -54,3 +62,16 @@ def peak_bytes(call: Callable[[], Any], warm_up: int = 1) -> int:
         now += size
         peak = max(peak, now)
     return peak
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep torch's profiler from telling stderr that it starts and stops; it reads the variable when it first runs."""
+    if "KINETO_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["KINETO_LOG_LEVEL"] = "99"
+    try:
+        yield
+    finally:
+        del os.environ["KINETO_LOG_LEVEL"]

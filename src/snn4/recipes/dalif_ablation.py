@@ -28,8 +28,9 @@ from snn4.objectives import cross_entropy
 from snn4.recipes.comparison import Experiment
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import Arm, compare_arms, experiment_of
+from snn4.recipes.study import Study
 from snn4.recipes.tables import COLUMNS, Cells, Column, Row, grouped, table
-from snn4.recipes.trials import Study, seeds_of
+from snn4.recipes.trials import seeds_of
 from snn4.training import Task
 from snn4.view import pictures
 
@@ -219,8 +220,8 @@ def main(
     if not config.steps or min(config.steps) < 1:
         raise OptionError(f"--steps got {config.steps}", "whole numbers >= 1")
     made = {name: arms(config, name) for name in config.sets}
-    study = Study("dalif_ablation", out, progress, data, download)
-    study.begin(config, resume=resume)
+    study = Study("dalif_ablation", TITLE, config, out, progress, data, download)
+    study.begin(resume=resume)
     own = {field.name for field in dataclasses.fields(_Stepped)} - {"steps"}
     one = _Stepped(steps=config.steps[0], **{key: getattr(config, key) for key in own})
 
@@ -231,7 +232,7 @@ def main(
     for name in config.sets:
         rows += compare_arms(study, made[name], one, make, spread={"steps": config.steps})
     rows = with_added(rows)
-    return study.end(config, TITLE, rows, tables(rows), draw(rows))
+    return study.end(rows, tables(rows), draw(rows))
 
 
 def with_added(rows: Sequence[Row]) -> list[Row]:

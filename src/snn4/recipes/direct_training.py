@@ -21,8 +21,9 @@ from snn4.core.errors import OptionError, suggest
 from snn4.recipes import members
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import experiment_of, folder_name
+from snn4.recipes.study import Study
 from snn4.recipes.tables import Cells, Row, grouped, table
-from snn4.recipes.trials import Study, Trial, best, run_trials, seeds_of
+from snn4.recipes.trials import Trial, best, run_trials, seeds_of
 from snn4.view import pictures
 
 if TYPE_CHECKING:
@@ -185,13 +186,13 @@ def main(
     """
     seeds_of(config)
     keys = list(arms(config))
-    study = Study("direct_training", out, progress, data, download)
-    study.begin(config, resume=resume)
+    study = Study("direct_training", TITLE, config, out, progress, data, download)
+    study.begin(resume=resume)
     rows = run_trials(study, _trials(config, keys, "short"))
     if config.full:
         chosen = [keys[0], *((row["kind"], row["member"]) for row in _chosen(rows, config.best))]
         rows += run_trials(study, _trials(config, chosen, "full"))
-    return study.end(config, TITLE, rows, tables(rows), draw(rows))
+    return study.end(rows, tables(rows), draw(rows))
 
 
 def _chosen(rows: Sequence[Row], count: int) -> list[Row]:
@@ -231,7 +232,7 @@ def draw(rows: Sequence[Row]) -> dict[str, Figure]:
         order: list[str] = []
         for ax, key, scale, across, title in (
             (left, "test_accuracy", 100, "test accuracy (%)", f"{kind}s, {budget} budget"),
-            (right, "step_ms", 1, "training step (ms)", "the same, time"),
+            (right, "step_ms", 1, "forward and backward (ms)", "the same, time"),
         ):
             values = {member: [scale * row[key] for row in many] for (member,), many in whole.items()}
             order = order or sorted(values, key=lambda member: -statistics.mean(values[member]))

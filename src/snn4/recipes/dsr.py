@@ -14,24 +14,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from snn4.core.errors import OptionError
 from snn4.core.quantity import Learned, Value
-from snn4.data import DataSet, Split, load, normalise
+from snn4.data import DataSet, Split, normalise
 from snn4.models import mlp
 from snn4.neurons import DSRIF, DSRLIF
 from snn4.objectives import cross_entropy
 from snn4.profiling import representation_error
-from snn4.recipes.comparison import threads
+from snn4.recipes.costs import step_cost
 from snn4.recipes.options import NeuronOptions, TrainingOptions
-from snn4.recipes.route_cost import cost
-from snn4.recipes.study import Row, Study, markdown, percent, seeded, three, warm_memory
+from snn4.recipes.study import Study, seeded, three
+from snn4.recipes.tables import Cells, Row, percent
 from snn4.through_time import BPTT, DSR, Neuron, Route, use_route
 from snn4.training import Task, evaluate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["EXPECTED", "TITLE", "Arm", "Config", "arms", "main"]
 
@@ -131,10 +134,10 @@ def main(
     """
     if not config.lengths or min(config.steps, *config.lengths) < 1:
         raise OptionError(f"--steps got {config.steps} and --lengths {config.lengths}", "whole numbers >= 1")
-    dataset = load("fashion", data, download=download)
+    study = Study("dsr", TITLE, config, out, progress, data, download)
+    dataset = study.load("fashion")
     parts = three(dataset, 1 / 12, config)
     how = config.train.fit_config(config.epochs)
-    study = Study("dsr", TITLE, config, out, progress)
     study.begin(resume=resume)
 
     def net(arm: Arm) -> torch.nn.Module:
@@ -146,8 +149,8 @@ def main(
 
     def measure(arm: Arm) -> Row:
         batch = parts[0].take(torch.arange(min(config.train.batch_size, len(parts[0]))))
-        task = _task(config, dataset, steps(arm))
-        return cost(net(arm), arm.route, task, batch, outermost=False, repeats=9)._asdict()
+        found = step_cost(net(arm), _task(config, dataset, steps(arm)), batch, how, repeats=9)
+        return {"peak_bytes": found.peak_bytes, "ms": found.milliseconds}
 
     def train(name: str, arm: Arm, costs: Row, folder: Path) -> Row:
         mine, task = net(arm), _task(config, dataset, steps(arm))
@@ -162,11 +165,10 @@ def main(
             row["over_time"] = [_represented(config, mine, dataset, parts[2], length) for length in config.lengths]
         return row
 
-    with threads(config.train.threads), warm_memory():
-        every = arms(config)
-        costs = {name: study.row(f"cost-{name}", lambda _, a=arm: measure(a)) for name, arm in every.items()}
-        rows = [study.row(name, lambda f, n=name: train(n, every[n], costs[n], f)) for name in every]
-    return study.close(rows, table(rows) + "\n" + errors(rows), lambda: draw(rows))
+    every = arms(config)
+    costs = {name: study.row(f"cost-{name}", lambda _, a=arm: measure(a)) for name, arm in every.items()}
+    rows = [study.row(name, lambda f, n=name: train(n, every[n], costs[n], f)) for name in every]
+    return study.end(rows, tables(rows), {"representation": draw(rows)})
 
 
 def _task(config: Config, data: DataSet, steps: int) -> Task:
@@ -211,12 +213,16 @@ def _represented(config: Config, net: torch.nn.Module, data: DataSet, test: Spli
     }
 
 
-def table(rows: list[Row]) -> str:
-    """Accuracy and cost as a Markdown table."""
-    header = ["network", "test accuracy, %", "T", "one batch, ms", "its memory, MiB", "active, %"]
-    return markdown(
-        [*header, "thresholds"],
-        [
+def tables(rows: list[Row]) -> dict[str, Cells]:
+    """Accuracy and cost of each network, and how well its rates are represented."""
+    return {"accuracy and cost": _accuracies(rows), "representation": _errors(rows)}
+
+
+def _accuracies(rows: list[Row]) -> Cells:
+    header = ["network", "test accuracy, %", "T", "one batch, ms", "its memory, MiB", "active, %", "thresholds"]
+    return [
+        header,
+        *(
             [
                 row["about"],
                 percent(row["test_accuracy"]),
@@ -227,14 +233,13 @@ def table(rows: list[Row]) -> str:
                 ", ".join(f"{v:.2f}" for v in row["thresholds"]) or "-",
             ]
             for row in rows
-        ],
-    )
+        ),
+    ]
 
 
-def errors(rows: list[Row]) -> str:
+def _errors(rows: list[Row]) -> Cells:
     """Representation error of each layer, over its clamp's upper end, and the accuracy beside it, for each T."""
-    header = ["network", "T", "test accuracy, %", "mean error, % of top, by layer", "bound", "beyond it, %"]
-    lines: list[list[str]] = []
+    lines = [["network", "T", "test accuracy, %", "mean error, % of top, by layer", "bound", "beyond it, %"]]
     for row in rows:
         for found in row.get("over_time", []):
             layers = found["layers"]
@@ -248,10 +253,10 @@ def errors(rows: list[Row]) -> str:
                     ", ".join(percent(layer["beyond"], 1) for layer in layers),
                 ]
             )
-    return markdown(header, lines)
+    return lines
 
 
-def draw(rows: list[Row]) -> Any:
+def draw(rows: list[Row]) -> Figure:
     """Error of the last hidden layer and accuracy against T, for DSR with IF."""
     from snn4.view.pictures import study
     from snn4.view.pictures.canvas import figure

@@ -14,22 +14,25 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor
 
 from snn4 import nn
 from snn4.core.errors import OptionError
-from snn4.data import DataSet, load, normalise
+from snn4.data import DataSet, normalise
 from snn4.models import mlp
 from snn4.neurons import IntegerLIF, UnaryLIF, unary
 from snn4.objectives import cross_entropy
 from snn4.profiling import profile
-from snn4.recipes.comparison import threads
 from snn4.recipes.options import NeuronOptions, TrainingOptions
-from snn4.recipes.study import Row, Study, markdown, percent, seeded, three, warm_memory
+from snn4.recipes.study import Study, seeded, three
+from snn4.recipes.tables import Cells, Row, percent
 from snn4.training import Task, evaluate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["EXPECTED", "TITLE", "Config", "differences", "main", "spiking_twin"]
 
@@ -174,10 +177,10 @@ def main(
     """
     if config.steps < 1 or not config.levels or min(config.levels) < 1:
         raise OptionError(f"--steps got {config.steps} and --levels {config.levels}", "whole numbers >= 1")
-    dataset = load("fashion", data, download=download)
+    study = Study("integer_lif", TITLE, config, out, progress, data, download)
+    dataset = study.load("fashion")
     parts = three(dataset, 1 / 12, config)
     how = config.train.fit_config(config.epochs)
-    study = Study("integer_lif", TITLE, config, out, progress)
     study.begin(resume=resume)
 
     def run(kind: str, levels: int, folder: Path) -> Row:
@@ -185,27 +188,27 @@ def main(
         neuron = (lambda: IntegerLIF(levels)) if integer else config.neuron.factory()
         net = seeded(lambda: mlp(784, config.hidden, 10, neuron, norm=True), config.seed)
         task = _task(config, dataset, config.steps if integer else config.steps * levels)
-        row = study.learn(folder, net, task, parts, how, seed=config.seed)
-        row = {"model": kind, "levels": levels, "steps": config.steps, **row}
+        found = study.learn(folder, net, task, parts, how, seed=config.seed)
+        row = {"model": kind, "levels": levels, "steps": config.steps, **found}
         xs = task.encode(parts[2].inputs[:_WATCHED], Generator())
         if not integer:
-            return row | _costs(net, xs)
+            return {**row, **_costs(net, xs)}
         twin = spiking_twin(net, levels)
-        return row | {
+        return {
+            **row,
             "twin_test_accuracy": evaluate(twin, _virtual(task, levels), parts[2], over_time=False).accuracy,
             "float32": differences(net, xs, levels),
             "float64": differences(net, xs.double(), levels),
             **_costs(twin, (xs / levels).repeat_interleave(levels, 0)),
         }
 
-    with threads(config.train.threads), warm_memory():
-        rows = [
-            study.row(f"{kind}-D{levels}", lambda folder, k=kind, d=levels: run(k, d, folder))
-            for levels in config.levels
-            for kind in ("integer", "lif")
-        ]
+    rows = [
+        study.row(f"{kind}-D{levels}", lambda folder, k=kind, d=levels: run(k, d, folder))
+        for levels in config.levels
+        for kind in ("integer", "lif")
+    ]
     differ = sum(row["float64"]["twin_differs"] for row in rows if row["model"] == "integer")
-    return study.close(rows, table(rows), lambda: draw(rows), figures={"spikes that differ": differ})
+    return study.end(rows, tables(rows), {"counts and spikes": draw(rows)}, figures={"spikes that differ": differ})
 
 
 def _task(config: Config, data: DataSet, steps: int) -> Task:
@@ -237,8 +240,8 @@ def _costs(net: torch.nn.Module, xs: Tensor) -> Row:
     return {key: found[key] for key in ("spikes_per_sample", "mean_firing_rate", "energy_pj")}
 
 
-def table(rows: list[Row]) -> str:
-    """The study as a Markdown table."""
+def tables(rows: list[Row]) -> dict[str, Cells]:
+    """The integer network, its twin and LIF, a line for each D."""
     header = [
         "D",
         "integer, test accuracy, %",
@@ -266,14 +269,14 @@ def table(rows: list[Row]) -> str:
                 *(_range(row["energy_pj"]["compute"]) for row in (one, other)),
             ]
         )
-    return markdown(header, lines)
+    return {"counts and spikes": [header, *lines]}
 
 
 def _range(picojoules: list[float]) -> str:
     return " to ".join(f"{one / 1000:,.0f}" for one in picojoules)
 
 
-def draw(rows: list[Row]) -> Any:
+def draw(rows: list[Row]) -> Figure:
     """Accuracy and spikes against D, the integer network and LIF."""
     from snn4.view.pictures import study
     from snn4.view.pictures.canvas import figure

@@ -2,8 +2,7 @@
 
 The source reports that one-spike networks do not care about the leak once its time constant is longer than the window,
 and that networks with several spikes have a best one in between. This recipe measures both curves with their spread
-over seeds, and says whether they agree. Every run is kept on its own in `runs/`: a study that was stopped goes on with
-the run that it stopped in.
+over seeds, and says whether they agree.
 
 Paper: [yamamoto2024], figure 2.
 Differs from the paper: our options; the test split is read once a run, after validation has chosen the epoch.
@@ -15,19 +14,22 @@ import dataclasses
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from snn4.core.errors import OptionError
-from snn4.core.files import read_json, write_json
-from snn4.data import DataSet, Split, load
-from snn4.recipes.comparison import SCHEMA, make_networks, make_tasks, splits, threads
-from snn4.recipes.options import TrainingOptions, command_line
+from snn4.data import Split
+from snn4.recipes.comparison import make_networks, make_tasks
+from snn4.recipes.options import TrainingOptions
+from snn4.recipes.study import Study, three
+from snn4.recipes.tables import Cells, Column, Row
 from snn4.recipes.timed import TimingOptions, image_mlp
 from snn4.timing import observe
-from snn4.training import environment, evaluate, fit, save_weights
 from snn4.view import pictures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["EXPECTED", "TITLE", "Config", "main"]
 
@@ -94,30 +96,13 @@ def main(
     """
     if config.seeds < 1 or not config.leaks or len(set(config.leaks)) != len(config.leaks):
         raise OptionError(f"--seeds got {config.seeds} and --leaks {config.leaks}", "a seed, and leaks that differ")
-    dataset = load("mnist", data, download=download)
-    if not resume:
-        write_json(
-            out / "config.json", {"schema": SCHEMA, "recipe": "leak_study", "config": dataclasses.asdict(config)}
-        )
-        write_json(out / "environment.json", environment())
-    with threads(config.train.threads):
-        rows = [_run(one, name, kind, out, dataset, progress) for name, kind, one in _plan(config)]
-    words = markdown(rows)
-    result = {
-        "schema": SCHEMA,
-        "recipe": "leak_study",
-        "title": TITLE,
-        "seed": config.seed,
-        "command": command_line("leak_study", config),
-        "study": rows,
-        "table": words,
-        "agreement": agreement(rows),
-        "environment": environment(),
-    }
-    write_json(out / "result.json", result)
-    (out / "leak_study.md").write_text(words, encoding="utf-8")
-    draw(rows, out)
-    return result
+    study = Study("leak_study", TITLE, config, out, progress, data, download)
+    study.load("mnist")
+    study.begin(resume=resume)
+    rows = [
+        study.row(name, lambda folder, k=kind, c=one: _run(study, c, k, folder)) for name, kind, one in _plan(config)
+    ]
+    return study.end(rows, tables(rows), {"leaks": draw(rows)}, agreement=agreement(rows))
 
 
 def _plan(config: Config) -> Iterator[tuple[str, str, Config]]:
@@ -130,53 +115,29 @@ def _plan(config: Config) -> Iterator[tuple[str, str, Config]]:
                 yield name, kind, dataclasses.replace(config, seed=seed, timing=timing)
 
 
-def _run(config: Config, name: str, kind: str, out: Path, dataset: DataSet, progress: bool) -> dict[str, Any]:
-    """One run, or what it left behind."""
-    folder = out / "runs" / name
-    if (folder / "row.json").is_file():
-        return read_json(folder / "row.json")
-    folder.mkdir(parents=True, exist_ok=True)
+def _run(study: Study, config: Config, kind: str, folder: Path) -> Row:
+    """Train one network, and look at its spikes."""
     experiment = image_mlp("leak_study", TITLE, "mnist", config, EXPECTED)
-    net = make_networks(experiment, config)["snn"]
-    task = make_tasks(experiment, config, dataset)["snn"]
-    train, val = splits(dataset, experiment.validation, config)
-    options: dict[str, Any] = dataclasses.asdict(config)
-    fitted = fit(
-        net,
-        task,
-        train,
-        val,
-        config.train.fit_config(config.epochs),
-        seed=config.seed,
-        folder=folder,
-        name="snn",
-        identity={"recipe": "leak_study", "options": options},
-        progress=progress,
-    )
-    save_weights(net, folder / "model.safetensors", {"recipe": "leak_study", "seed": config.seed})
-    tested = evaluate(net, task, dataset.test, seed=config.seed)
+    dataset = study.load("mnist")
+    net, task = make_networks(experiment, config)["snn"], make_tasks(experiment, config, dataset)["snn"]
+    parts = three(dataset, experiment.validation, config)
+    row = study.learn(folder, net, task, parts, config.train.fit_config(config.epochs), seed=config.seed)
     found = observe(net, task.encode(_some(dataset.test).inputs, torch.Generator()))
-    row: dict[str, Any] = {
+    return {
         "model": kind,
         "tau_v": config.timing.tau_v,
-        "seed": config.seed,
-        "test_accuracy": tested.accuracy,
-        "val_accuracy": fitted.val_accuracy,
-        "best_epoch": fitted.best_epoch,
-        "train_seconds": fitted.seconds,
+        **row,
         "spikes_per_neuron": statistics.mean(one.spikes for one in found.values()),
         "silent_share": statistics.mean(one.silent for one in found.values()),
         "truncated_share": statistics.mean(one.truncated for one in found.values()),
     }
-    write_json(folder / "row.json", row)
-    return row
 
 
 def _some(split: Split) -> Split:
     return split.take(torch.arange(min(_WATCHED, len(split))))
 
 
-def _values(rows: list[dict[str, Any]], kind: str, key: str) -> dict[float | None, list[float]]:
+def _values(rows: list[Row], kind: str, key: str) -> dict[float | None, list[float]]:
     """The values of all seeds, by leak in the order of the study."""
     found: dict[float | None, list[float]] = {}
     for row in rows:
@@ -185,7 +146,7 @@ def _values(rows: list[dict[str, Any]], kind: str, key: str) -> dict[float | Non
     return found
 
 
-def agreement(rows: list[dict[str, Any]], window: float = 1.0) -> dict[str, Any]:
+def agreement(rows: list[Row], window: float = 1.0) -> dict[str, Any]:
     """What the source says, held against the measured curves.
 
     Args:
@@ -219,31 +180,25 @@ def _name(leak: float | None) -> str:
     return "none" if leak is None else f"{leak:g}"
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """The study as a Markdown table, means with the standard deviation over seeds."""
-
-    def cell(values: list[float], scale: float, digits: int) -> str:
-        scaled = [scale * value for value in values]
-        spread = f" ± {statistics.stdev(scaled):.{digits}f}" if len(scaled) > 1 else ""
-        return f"{statistics.mean(scaled):.{digits}f}{spread}"
-
+def tables(rows: list[Row]) -> dict[str, Cells]:
+    """One line for each leak, means with the standard deviation over seeds."""
     header = [
         "tau_v",
         *(f"test accuracy, {name}, %" for name in _NAMES.values()),
         *(f"spikes a neuron, {name}" for name in _NAMES.values()),
     ]
-    accuracy = {kind: _values(rows, kind, "test_accuracy") for kind in _NAMES}
-    spikes = {kind: _values(rows, kind, "spikes_per_neuron") for kind in _NAMES}
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    for leak in accuracy["several"]:
-        cells = [_name(leak), *(cell(accuracy[kind][leak], 100, 2) for kind in _NAMES)]
-        cells += [cell(spikes[kind][leak], 1, 2) for kind in _NAMES]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    columns = [
+        (column, _values(rows, kind, column.key))
+        for column in (Column("test_accuracy", header[1], 100), Column("spikes_per_neuron", header[3]))
+        for kind in _NAMES
+    ]
+    leaks = _values(rows, "several", "test_accuracy")
+    lines = [[_name(leak), *(column.cell(values[leak]) for column, values in columns)] for leak in leaks]
+    return {"leaks": [header, *lines]}
 
 
-def draw(rows: list[dict[str, Any]], out: Path) -> None:
-    """Write leak_study.svg and leak_study.png: accuracy and spikes a neuron against the leak."""
+def draw(rows: list[Row]) -> Figure:
+    """Accuracy and spikes a neuron against the leak."""
     from snn4.view.pictures.canvas import figure
 
     drawing = figure(8.2, 3.2)
@@ -260,5 +215,4 @@ def draw(rows: list[dict[str, Any]], out: Path) -> None:
         pictures.study(
             [_name(leak) for leak in leaks], series, across="leak constant (windows)", up=up, ax=ax, title=""
         )
-    for kind in ("svg", "png"):
-        drawing.savefig(out / f"leak_study.{kind}", dpi=160, metadata={"Date": None} if kind == "svg" else None)
+    return drawing

@@ -23,8 +23,9 @@ from snn4.recipes import members
 from snn4.recipes.comparison import Experiment, make_networks, make_task, splits
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import folder_name
+from snn4.recipes.study import Study
 from snn4.recipes.tables import Cells, Column, Row, table
-from snn4.recipes.trials import Study, Trial, run_trials
+from snn4.recipes.trials import Trial, run_trials
 from snn4.view import pictures
 
 if TYPE_CHECKING:
@@ -132,14 +133,14 @@ def main(
             raise OptionError(f"--surrogates got {name!r}", "a surrogate", suggest(name, list(known)))
     if not config.steps or min(config.steps) < 1:
         raise OptionError(f"--steps got {config.steps}", "whole numbers >= 1")
-    study = Study("learning_dynamics", out, progress, data, download)
-    study.begin(config, resume=resume)
+    study = Study("learning_dynamics", TITLE, config, out, progress, data, download)
+    study.begin(resume=resume)
     experiment = experiment_of(config)
     trials = [
         _trial(study, config, experiment, name, known[name].__name__, steps) for steps in config.steps for name in names
     ]
     rows = run_trials(study, trials)
-    return study.end(config, TITLE, rows, tables(rows), draw(rows))
+    return study.end(rows, tables(rows), draw(rows))
 
 
 def _trial(study: Study, config: Config, experiment: Experiment, name: str, title: str, steps: int) -> Trial:

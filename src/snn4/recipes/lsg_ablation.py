@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import Arm, compare_arms, experiment_of
+from snn4.recipes.study import Study
 from snn4.recipes.tables import COLUMNS, Cells, Row, grouped, table
-from snn4.recipes.trials import Study, seeds_of
+from snn4.recipes.trials import seeds_of
 from snn4.view import pictures
 
 if TYPE_CHECKING:
@@ -158,8 +159,8 @@ def main(
     """
     seeds_of(config)
     made = arms(config)
-    study = Study("lsg_ablation", out, progress, data, download)
-    study.begin(config, resume=resume)
+    study = Study("lsg_ablation", TITLE, config, out, progress, data, download)
+    study.begin(resume=resume)
     # the two parts have budgets of their own
     rows = [
         row
@@ -171,7 +172,7 @@ def main(
             lambda one, _labels: experiment_of("lsg_ablation", TITLE, one),
         )
     ]
-    return study.end(config, TITLE, rows, tables(rows), draw(rows), judged=judged(rows))
+    return study.end(rows, tables(rows), draw(rows), judged=judged(rows))
 
 
 def tables(rows: Sequence[Row]) -> dict[str, Cells]:

@@ -18,7 +18,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor
@@ -28,12 +28,15 @@ from snn4.core.states import States
 from snn4.data import Split, delayed_recall
 from snn4.models import mlp
 from snn4.objectives import cross_entropy
-from snn4.recipes.comparison import threads
+from snn4.recipes.costs import step_cost
 from snn4.recipes.options import NeuronOptions, TrainingOptions
-from snn4.recipes.route_cost import cost
-from snn4.recipes.study import Row, Study, markdown, percent, seeded, warm_memory
+from snn4.recipes.study import Study, seeded
+from snn4.recipes.tables import Cells, Row, percent
 from snn4.through_time import BPTT, OTTT, SLTT, EProp, Route, run, use_route
-from snn4.training import Task, online
+from snn4.training import FitConfig, Task, online
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["EXPECTED", "TITLE", "Config", "main"]
 
@@ -114,21 +117,18 @@ def main(
         )
     study = Study("online", TITLE, config, out, progress)
     study.begin(resume=resume)
-    with threads(config.train.threads), warm_memory():
-        rows = [
-            study.row(f"cost-{name}-T{steps}", lambda _, n=name, t=steps: _measure(config, n, t))
-            for steps in config.lengths
-            for name in ROUTES
-        ]
-        for seed in range(config.seed, config.seed + config.seeds):
-            mine = dataclasses.replace(config, seed=seed)
-            for name in ROUTES:
-                rows.append(
-                    study.row(f"{name}-loop-seed{seed}", lambda f, n=name, c=mine: _in_the_loop(study, c, n, f))
-                )
-                if name != "bptt":
-                    rows.append(study.row(f"{name}-stream-seed{seed}", lambda _, n=name, c=mine: _on_a_stream(c, n)))
-    return study.close(rows, table(rows), lambda: draw(rows), figures=figures(rows))
+    rows = [
+        study.row(f"cost-{name}-T{steps}", lambda _, n=name, t=steps: _measure(config, n, t))
+        for steps in config.lengths
+        for name in ROUTES
+    ]
+    for seed in range(config.seed, config.seed + config.seeds):
+        mine = dataclasses.replace(config, seed=seed)
+        for name in ROUTES:
+            rows.append(study.row(f"{name}-loop-seed{seed}", lambda f, n=name, c=mine: _in_the_loop(study, c, n, f)))
+            if name != "bptt":
+                rows.append(study.row(f"{name}-stream-seed{seed}", lambda _, n=name, c=mine: _on_a_stream(c, n)))
+    return study.end(rows, tables(rows), {"delayed recall": draw(rows)}, figures=figures(rows))
 
 
 def _net(config: Config, name: str) -> torch.nn.Module:
@@ -146,6 +146,10 @@ def _task(config: Config) -> Task:
     return Task(lambda batch, _generator: batch.transpose(0, 1), lambda ys: ys, loss)
 
 
+def _how(config: Config, name: str) -> FitConfig:
+    return dataclasses.replace(config.train.fit_config(config.epochs), online="no" if name == "bptt" else "batch")
+
+
 def _trials(config: Config, count: int, seed: int, steps: int | None = None) -> Split:
     delay = (config.steps if steps is None else steps) - 2
     return delayed_recall(count, delay, Generator().manual_seed(seed), symbols=config.symbols)
@@ -154,17 +158,18 @@ def _trials(config: Config, count: int, seed: int, steps: int | None = None) -> 
 def _measure(config: Config, name: str, steps: int) -> Row:
     """Memory and time of one batch."""
     batch = _trials(config, config.train.batch_size, config.seed, steps)
-    found = cost(_net(config, name), ROUTES[name], _task(config), batch, outermost=name != "bptt")
+    found = step_cost(_net(config, name), _task(config), batch, _how(config, name), repeats=3)
     outputs = steps * config.train.batch_size * config.symbols * 4
-    return {"kind": "cost", "route": name, "steps": steps, "output_bytes": outputs, **found._asdict()}
+    measured = {"peak_bytes": found.peak_bytes, "ms": found.milliseconds}
+    return {"kind": "cost", "route": name, "steps": steps, "output_bytes": outputs, **measured}
 
 
 def _in_the_loop(study: Study, config: Config, name: str, folder: Path) -> Row:
     """Train with `fit`."""
     counts = (config.samples, max(1, config.samples // 4), config.samples)
     train, val, test = (_trials(config, count, 3 * config.seed + n) for n, count in enumerate(counts))
-    how = dataclasses.replace(config.train.fit_config(config.epochs), online="no" if name == "bptt" else "batch")
-    row = study.learn(folder, _net(config, name), _task(config), (train, val, test), how, seed=config.seed)
+    parts = (train, val, test)
+    row = study.learn(folder, _net(config, name), _task(config), parts, _how(config, name), seed=config.seed)
     return {"kind": "loop", "route": name, "steps": config.steps, **row}
 
 
@@ -232,8 +237,8 @@ def figures(rows: list[Row]) -> dict[str, float]:
     return found
 
 
-def table(rows: list[Row]) -> str:
-    """Accuracy in the loop and on the stream for each seed, and memory for each length, as a Markdown table."""
+def tables(rows: list[Row]) -> dict[str, Cells]:
+    """Accuracy in the loop and on the stream for each seed, and memory for each length."""
     lengths = [row["steps"] for row in _of(rows, "cost", "bptt")]
     header = ["route", "in the loop, test accuracy, %", "on a stream, %", *(f"KiB, T = {steps}" for steps in lengths)]
     lines: list[list[str]] = []
@@ -243,10 +248,10 @@ def table(rows: list[Row]) -> str:
             for kind in ("loop", "stream")
         ]
         lines.append([name, *accuracies, *(f"{row['peak_bytes'] / 1024:,.0f}" for row in _of(rows, "cost", name))])
-    return markdown(header, lines)
+    return {"delayed recall": [header, *lines]}
 
 
-def draw(rows: list[Row]) -> Any:
+def draw(rows: list[Row]) -> Figure:
     """Memory against T, and accuracy along each route."""
     from snn4.view.pictures import study
     from snn4.view.pictures.canvas import figure

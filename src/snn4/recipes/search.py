@@ -13,8 +13,9 @@ from snn4.core.errors import OptionError
 from snn4.models import conv_net
 from snn4.recipes.comparison import Experiment
 from snn4.recipes.options import NeuronOptions
+from snn4.recipes.study import Study
 from snn4.recipes.tables import Row
-from snn4.recipes.trials import Study, Trial, best, run_trials, seeds_of
+from snn4.recipes.trials import Trial, best, run_trials, seeds_of
 
 __all__ = ["Arm", "compare_arms", "experiment_of", "folder_name", "quantities"]
 

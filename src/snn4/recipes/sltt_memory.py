@@ -14,21 +14,24 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor
 
 from snn4.core.errors import OptionError
-from snn4.data import DataSet, load, normalise
+from snn4.data import DataSet, normalise
 from snn4.models import conv_net
 from snn4.objectives import cross_entropy, tet
-from snn4.recipes.comparison import threads
+from snn4.recipes.costs import step_cost
 from snn4.recipes.options import NeuronOptions, TrainingOptions
-from snn4.recipes.route_cost import cost
-from snn4.recipes.study import Row, Study, markdown, percent, seeded, three, warm_memory
+from snn4.recipes.study import Study, seeded, three
+from snn4.recipes.tables import Cells, Row, percent
 from snn4.through_time import BPTT, SLTT, Route, use_route
-from snn4.training import Task
+from snn4.training import FitConfig, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["EXPECTED", "TITLE", "Config", "main", "routes"]
 
@@ -111,48 +114,54 @@ def main(
             f"and --measured {config.measured}",
             "whole numbers >= 1",
         )
-    dataset = load("fashion", data, download=download)
-    how = config.train.fit_config(config.epochs)
-    study = Study("sltt_memory", TITLE, config, out, progress)
+    study = Study("sltt_memory", TITLE, config, out, progress, data, download)
+    dataset = study.load("fashion")
     study.begin(resume=resume)
 
     def net(seed: int) -> torch.nn.Module:
         neuron = config.neuron.factory()
         return seeded(lambda: conv_net((1, 28, 28), config.channels, 10, neuron, dense=config.hidden), seed)
 
+    def how(name: str) -> FitConfig:
+        return dataclasses.replace(config.train.fit_config(config.epochs), online="no" if name == "bptt" else "batch")
+
     def measure(name: str, steps: int) -> Row:
         batch = dataset.train.take(torch.arange(config.measured))
-        route = routes(config, steps)[name]
-        found = cost(net(config.seed), route, _task(config, dataset, steps), batch, outermost=name != "bptt")
-        return {"kind": "cost", "route": name, "steps": steps, **found._asdict()}
+        mine = use_route(net(config.seed), routes(config, steps)[name])
+        found = step_cost(mine, _task(config, dataset, steps), batch, how(name), repeats=3)
+        return {
+            "kind": "cost",
+            "route": name,
+            "steps": steps,
+            "peak_bytes": found.peak_bytes,
+            "ms": found.milliseconds,
+        }
 
     def learn(name: str, seed: int, folder: Path) -> Row:
         mine = dataclasses.replace(config, seed=seed)
-        chosen = dataclasses.replace(how, online="no" if name == "bptt" else "batch")
         route = routes(config, config.steps)[name]
         row = study.learn(
             folder,
             use_route(net(seed), route),
             _task(config, dataset, config.steps),
             three(dataset, 1 / 12, mine),
-            chosen,
+            how(name),
             seed=seed,
         )
         return {"kind": "training", "route": name, "steps": config.steps, **row}
 
-    with threads(config.train.threads), warm_memory():
-        costs = [
-            study.row(f"cost-{name}-T{steps}", lambda _, n=name, t=steps: measure(n, t))
-            for steps in config.lengths
-            for name in routes(config, steps)
-        ]
-        trained = [
-            study.row(f"{name}-seed{seed}", lambda folder, n=name, s=seed: learn(n, s, folder))
-            for seed in range(config.seed, config.seed + config.seeds)
-            for name in routes(config, config.steps)
-        ]
+    costs = [
+        study.row(f"cost-{name}-T{steps}", lambda _, n=name, t=steps: measure(n, t))
+        for steps in config.lengths
+        for name in routes(config, steps)
+    ]
+    trained = [
+        study.row(f"{name}-seed{seed}", lambda folder, n=name, s=seed: learn(n, s, folder))
+        for seed in range(config.seed, config.seed + config.seeds)
+        for name in routes(config, config.steps)
+    ]
     rows = costs + trained
-    return study.close(rows, table(rows), lambda: draw(rows), figures=figures(rows))
+    return study.end(rows, tables(rows), {"memory and time": draw(rows)}, figures=figures(rows))
 
 
 def _task(config: Config, data: DataSet, steps: int) -> Task:
@@ -192,8 +201,8 @@ def figures(rows: list[Row]) -> dict[str, float]:
     return found
 
 
-def table(rows: list[Row]) -> str:
-    """Memory and time for each length, then accuracy for each seed, as Markdown tables."""
+def tables(rows: list[Row]) -> dict[str, Cells]:
+    """Memory and time for each length, then accuracy for each seed."""
     names = ("bptt", "sltt", "sltt-k")
     lengths = [row["steps"] for row in _of(rows, "cost", "bptt")]
     costs = {name: _of(rows, "cost", name) for name in names}
@@ -212,10 +221,10 @@ def table(rows: list[Row]) -> str:
         for name in names
     ]
     seeds = [f"test accuracy, %, seed {row['seed']}" for row in trained["bptt"]]
-    return markdown(header, lines) + "\n" + markdown(["route", *seeds, "T"], accuracy)
+    return {"memory and time": [header, *lines], "accuracy": [["route", *seeds, "T"], *accuracy]}
 
 
-def draw(rows: list[Row]) -> Any:
+def draw(rows: list[Row]) -> Figure:
     """Memory and time against T, a line for each route."""
     from snn4.view.pictures import study
     from snn4.view.pictures.canvas import figure

@@ -1,32 +1,40 @@
-"""What studies of many runs share: every run is kept on its own, one table and one picture stand for all of them.
+"""Studies of many runs: each is kept on its own in `runs/NAME`; tables, pictures and a page stand for all of them.
 
-A study that was stopped goes on with the run that it stopped in, because a finished one has left its row in
-`runs/NAME/row.json`, and an unfinished one its checkpoint beside it.
+A study that was stopped goes on with the run that it stopped in: a finished one has left its `row.json`, an unfinished
+one its checkpoint beside it. Nothing is tried again: remove the folder of a run to do so.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from snn4.core.errors import OptionError
-from snn4.core.files import read_json, write_json
-from snn4.data import DataSet, Split
+from snn4.core.errors import CheckpointError, DataFileError, MissingLibraryError, Snn4Error, StorageError
+from snn4.core.files import read_json, write_json, write_text
+from snn4.data import DataSet, Split, load
 from snn4.kernels import keep_memory
-from snn4.recipes.comparison import SCHEMA, RunConfig, splits
+from snn4.recipes.comparison import SCHEMA, RunConfig, splits, threads
 from snn4.recipes.options import command_line
+from snn4.recipes.tables import Cells, Row, markdown
 from snn4.training import FitConfig, Task, environment, evaluate, fit, save_weights
+from snn4.view import write_study
 
-__all__ = ["Study", "Three", "markdown", "percent", "seeded", "three", "warm_memory"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-Row = dict[str, Any]
+__all__ = ["Study", "Three", "seeded", "three"]
+
 Three = tuple[Split, Split, Split]
 """Training, validation and test split."""
+
+# what says something about the machine or the data, and nothing about the run
+_OUTSIDE = (CheckpointError, DataFileError, MissingLibraryError, StorageError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +47,24 @@ class Study:
         config: its options.
         out: the run folder.
         progress: show progress bars.
+        data: folder of the data sets, or None for the usual places.
+        download: fetch what is missing.
     """
 
     recipe: str
     title: str
     config: Any
     out: Path
-    progress: bool
+    progress: bool = False
+    data: Path | None = None
+    download: bool = False
+    _loaded: dict[str, DataSet] = dataclasses.field(default_factory=dict[str, DataSet], repr=False, compare=False)
+
+    def load(self, name: str) -> DataSet:
+        """A data set, read once."""
+        if name not in self._loaded:
+            self._loaded[name] = load(name, self.data, download=self.download)
+        return self._loaded[name]
 
     def begin(self, *, resume: bool) -> None:
         """Write the options and where the study runs, unless it goes on."""
@@ -54,17 +73,51 @@ class Study:
             write_json(self.out / "config.json", {"schema": SCHEMA, "recipe": self.recipe, "config": options})
             write_json(self.out / "environment.json", environment())
 
-    def row(self, name: str, make: Callable[[Path], Row]) -> Row:
-        """What one run found: from its folder, or by making it."""
+    def row(
+        self,
+        name: str,
+        make: Callable[[Path], Mapping[str, Any]],
+        labels: Mapping[str, Any] | None = None,
+        *,
+        refusals: bool = False,
+    ) -> Row:
+        """What one run found: from its folder, or by making it.
+
+        Args:
+            name: of its folder.
+            make: does the work, in that folder.
+            labels: the first entries of the row.
+            refusals: what this package refuses (a route that a neuron cannot serve, numbers that are not finite) is a
+                row that says why. Else, and for every other error, the study stops and names the run, and `resume`
+                begins with it.
+        """
         folder = self.out / "runs" / name
         if (folder / "row.json").is_file():
             return read_json(folder / "row.json")
         folder.mkdir(parents=True, exist_ok=True)
-        row = make(folder)
+        try:
+            with threads(self.config.train.threads), _warm_memory():
+                found = make(folder)
+        except Snn4Error as cause:
+            if not refusals or isinstance(cause, _OUTSIDE):
+                cause.add_note(self._where(name))
+                raise
+            found = {"failed": str(cause), "error": type(cause).__name__}
+        except Exception as cause:
+            cause.add_note(self._where(name))
+            raise
+        row = {**(labels or {}), **found}
         write_json(folder / "row.json", row)
+        for left_over in folder.glob("*.checkpoint*"):
+            left_over.unlink()
         return row
 
-    def learn(self, folder: Path, net: torch.nn.Module, task: Task, parts: Three, how: FitConfig, *, seed: int) -> Row:
+    def _where(self, name: str) -> str:
+        return f"This happened in the run {name!r} of {self.recipe}. `snn4 resume {self.out}` begins with it."
+
+    def learn(
+        self, folder: Path, net: torch.nn.Module, task: Task, parts: Three, how: FitConfig, *, seed: int
+    ) -> dict[str, Any]:
         """Train a network, test it once, and keep its weights.
 
         Args:
@@ -79,10 +132,14 @@ class Study:
             Accuracies, the epoch that validation chose, seconds, parameters.
         """
         train, val, test = parts
-        identity = {"recipe": self.recipe, "options": dataclasses.asdict(self.config), "run": folder.name}
+        goes_on = any(folder.glob("*.checkpoint*"))
+        begin = time.process_time()
+        identity = {"recipe": self.recipe, "run": folder.name, "options": dataclasses.asdict(self.config)}
         fitted = fit(
             net, task, train, val, how, seed=seed, folder=folder, name="snn", identity=identity, progress=self.progress
         )
+        # of a run that was stopped, the first part is not known
+        spent = None if goes_on else time.process_time() - begin
         save_weights(net, folder / "model.safetensors", {"recipe": self.recipe, "seed": seed})
         tested = evaluate(net, task, test, seed=seed, over_time=False)
         return {
@@ -91,42 +148,48 @@ class Study:
             "val_accuracy": fitted.val_accuracy,
             "best_epoch": fitted.best_epoch,
             "epochs": fitted.epochs_run,
+            "samples": len(train),
             "train_seconds": fitted.seconds,
-            "step_ms": 1000 * fitted.seconds / fitted.steps,
+            "cpu_seconds": spent,
             "val_curve": [row["val_accuracy"] for row in fitted.history],
             "parameters": sum(p.numel() for p in net.parameters()),
         }
 
-    def close(self, rows: list[Row], table: str, draw: Callable[[], Any], **more: Any) -> Row:
-        """Write the table, the picture and result.json.
+    def end(
+        self, rows: Sequence[Row], tables: Mapping[str, Cells], pictures: Mapping[str, Figure], **more: Any
+    ) -> dict[str, Any]:
+        """Write result.json, the tables, the pictures and the page.
 
         Args:
             rows: of all runs.
-            table: Markdown.
-            draw: makes the figure.
+            tables: heading to cells.
+            pictures: heading to picture; one of a table's heading stands above it.
             more: other entries of the result.
 
         Returns:
             What result.json holds.
         """
-        result: Row = {
+        text = "\n".join(f"### {name}\n\n{markdown(cells)}" for name, cells in tables.items())
+        result: dict[str, Any] = {
             "schema": SCHEMA,
             "recipe": self.recipe,
             "title": self.title,
             "seed": self.config.seed,
             "command": command_line(self.recipe, self.config),
-            "study": rows,
-            "table": table,
+            "study": list(rows),
+            "table": text,
             **more,
             "environment": environment(),
         }
         write_json(self.out / "result.json", result)
-        (self.out / f"{self.recipe}.md").write_text(table, encoding="utf-8")
-        drawing = draw()
-        for kind in ("svg", "png"):
-            # without the date, the same study draws the same file
-            metadata = {"Date": None} if kind == "svg" else None
-            drawing.savefig(self.out / f"{self.recipe}.{kind}", dpi=160, metadata=metadata)
+        write_text(self.out / f"{self.recipe}.md", text)
+        for name, figure in pictures.items():
+            words = "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
+            for kind in ("svg", "png"):
+                # without the date, the same study draws the same file
+                metadata = {"Date": None} if kind == "svg" else None
+                figure.savefig(self.out / f"{self.recipe}-{words}.{kind}", dpi=160, metadata=metadata)
+        write_study(self.out, self.title, result["command"], tables, pictures)
         return result
 
 
@@ -143,33 +206,10 @@ def seeded(make: Callable[[], torch.nn.Module], seed: int) -> torch.nn.Module:
 
 
 @contextmanager
-def warm_memory() -> Iterator[None]:
+def _warm_memory() -> Iterator[None]:
     """Keep freed memory in the process for a while: for long sequences worth a fifth of the time and more."""
     keep_memory()
     try:
         yield
     finally:
         keep_memory(False)
-
-
-def percent(share: float, digits: int = 2) -> str:
-    """A share, in percent without the sign."""
-    return f"{100 * share:.{digits}f}"
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table.
-
-    Raises:
-        OptionError: a row of another length.
-
-    Example:
-        >>> print(markdown(["T", "accuracy, %"], [["4", "90.00"]]), end="")
-        | T | accuracy, % |
-        |---|---|
-        | 4 | 90.00 |
-    """
-    if any(len(row) != len(header) for row in rows):
-        raise OptionError(f"a table of {len(header)} columns got rows of {sorted({len(r) for r in rows})}", "as many")
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["COLUMNS", "Cells", "Column", "Row", "grouped", "markdown", "table"]
+__all__ = ["COLUMNS", "Cells", "Column", "Row", "grouped", "markdown", "percent", "table"]
 
 Row = Mapping[str, Any]
 """What one run of a study leaves behind."""
@@ -48,7 +48,7 @@ class Column:
 COLUMNS = (
     Column("val_accuracy", "validation, %", 100),
     Column("test_accuracy", "test, %", 100),
-    Column("step_ms", "training step, ms", 1, 1),
+    Column("step_ms", "forward and backward, ms", 1, 1),
     Column("peak_bytes", "peak memory, MiB", 1 / 2**20, 1),
     Column("firing_rate", "firing rate, %", 100, 1),
     Column("zero_gradient", "zero gradients, %", 100, 1),
@@ -98,6 +98,11 @@ def table(
             cells = ["failed", " ".join(str(members[0]["failed"]).split()), *[""] * (len(columns) - 1)]
         lines.append([*("" if label is None else str(label) for label in labels), *cells])
     return lines
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """A share, in percent without the sign."""
+    return f"{100 * share:.{digits}f}"
 
 
 def markdown(cells: Cells) -> str:

@@ -14,22 +14,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Generator, Tensor
 
 from snn4.core.errors import OptionError
 from snn4.core.quantity import Learned
-from snn4.data import Pixels, load
+from snn4.data import Pixels
 from snn4.models import srnn
 from snn4.neurons import ALIF, TCLIF
 from snn4.objectives import cross_entropy
 from snn4.profiling import profile
-from snn4.recipes.comparison import threads
 from snn4.recipes.options import NeuronOptions, TrainingOptions
-from snn4.recipes.study import Row, Study, markdown, percent, seeded, three, warm_memory
+from snn4.recipes.study import Study, seeded, three
+from snn4.recipes.tables import Cells, Row, percent
 from snn4.training import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["EXPECTED", "TITLE", "Config", "main", "network", "task_of"]
 
@@ -162,9 +165,8 @@ def main(
         raise OptionError(f"--cells got {config.cells}", "at least one, and none twice")
     task, nets = task_of(config), {cell: network(config, cell) for cell in config.cells}
     how = config.train.fit_config(config.epochs)
-    dataset = load("mnist", data, download=download)
-    parts = three(dataset, 1 / 12, config)
-    study = Study("tclif_sequence", TITLE, config, out, progress)
+    study = Study("tclif_sequence", TITLE, config, out, progress, data, download)
+    parts = three(study.load("mnist"), 1 / 12, config)
     study.begin(resume=resume)
 
     def run(cell: Cell, folder: Path) -> Row:
@@ -173,31 +175,28 @@ def main(
         found = profile(net, task.encode(parts[2].inputs[:_WATCHED], Generator()), batch_size=64)
         return {"cell": cell, **row, "firing_rate": found.mean_firing_rate}
 
-    with threads(config.train.threads), warm_memory():
-        rows = [study.row(cell, lambda folder, cell=cell: run(cell, folder)) for cell in config.cells]
-    return study.close(rows, table(rows), lambda: draw(rows))
+    rows = [study.row(cell, lambda folder, cell=cell: run(cell, folder)) for cell in config.cells]
+    return study.end(rows, tables(rows), {"cells": draw(rows)})
 
 
-def table(rows: list[Row]) -> str:
-    """The study as a Markdown table."""
+def tables(rows: list[Row]) -> dict[str, Cells]:
+    """One line for each kind of neuron."""
     header = ["neurons", "test accuracy, %", "validation accuracy, %", "best epoch", "parameters", "firing rate, %"]
-    return markdown(
-        header,
+    lines = [
         [
-            [
-                row["cell"],
-                percent(row["test_accuracy"]),
-                percent(row["val_accuracy"]),
-                f"{row['best_epoch']} of {row['epochs']}",
-                f"{row['parameters']:,}",
-                percent(row["firing_rate"], 1),
-            ]
-            for row in rows
-        ],
-    )
+            row["cell"],
+            percent(row["test_accuracy"]),
+            percent(row["val_accuracy"]),
+            f"{row['best_epoch']} of {row['epochs']}",
+            f"{row['parameters']:,}",
+            percent(row["firing_rate"], 1),
+        ]
+        for row in rows
+    ]
+    return {"cells": [header, *lines]}
 
 
-def draw(rows: list[Row]) -> Any:
+def draw(rows: list[Row]) -> Figure:
     """Validation accuracy against the epoch, a line for each kind of neuron."""
     from snn4.view.pictures.canvas import BLUE, GREEN, PURPLE, VERMILLION, figure, legend, polish
 
