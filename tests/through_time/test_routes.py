@@ -175,7 +175,7 @@ def test_explain_tells_what_runs_and_why(kernels):
     assert [(c.path, c.neuron, c.implementation) for c in explanation.choices] == [
         ("1", "LIF", "reference loop"),
         ("2", "OwnSequence", "its own sequence()"),
-        ("3.body", "IF", "reference loop"),
+        ("3.body", "IF", "reference loop, step by step"),
     ]
     assert explanation.choices[0].refused[0] == ("fused", "it is the wrong kind of day")
     assert "fused: it is the wrong kind of day" in str(explanation)

@@ -22,11 +22,22 @@ from snn4.kernels.fused import accepted, unfit
 from snn4.kernels.identity import Identity, identity
 from snn4.kernels.recurrent_plan import Gradients, Plan, Ran, Shape, recurrent_plan
 from snn4.through_time import BPTT, Neuron
+from snn4.through_time.registry import registered
 
 if TYPE_CHECKING:
     from snn4.kernels.plan import Keeps
 
-__all__ = ["Feedback", "Part", "apart", "kept_for", "neuron_refuses", "recurrent", "sorted_tensors", "together"]
+__all__ = [
+    "Feedback",
+    "Part",
+    "apart",
+    "kept_for",
+    "neuron_refuses",
+    "recurrent",
+    "sorted_tensors",
+    "together",
+    "unregistered",
+]
 
 NAME = "c++"
 _DTYPES = (torch.float32, torch.float64)
@@ -110,10 +121,17 @@ def recurrent(parts: Sequence[Part], feedback: Feedback, xs: Tensor) -> tuple[Te
     return ran.ys, _as_states(parts, apart(*_sizes(parts), ran.last))
 
 
+def unregistered() -> str | None:
+    """A loop goes with the kernel of its neurons: whoever took that one out gets the steps one by one."""
+    return None if any(kernel.name == NAME for kernel in registered()) else f"no kernel named {NAME} is registered"
+
+
 def _accepted(parts: Sequence[Part], feedback: Feedback, xs: Tensor) -> tuple[Plan, list[Identity]] | str:
     """The plan of a call, and who its neurons are; or why there is none."""
     if (asked := wish().implementation) not in ("auto", NAME):
         return f"use({asked!r}) is in force"
+    if (reason := unregistered()) is not None:
+        return reason
     if xs.device.type != "cpu":
         return f"the input lies on {xs.device}"
     if xs.dtype not in _DTYPES:

@@ -19,7 +19,7 @@ from torch import Tensor
 from snn4.core.errors import GraphError
 from snn4.kernels import torch_facts
 from snn4.kernels.identity import identity
-from snn4.kernels.recurrent import Part, apart, kept_for, neuron_refuses, sorted_tensors, together
+from snn4.kernels.recurrent import Part, apart, kept_for, neuron_refuses, sorted_tensors, together, unregistered
 from snn4.kernels.recurrent_plan import Plan, recurrent_plan
 from snn4.kernels.split import Refused
 from snn4.through_time import Neuron
@@ -33,7 +33,7 @@ _plans: dict[str, _About] = {}
 
 def asked(kinds: Sequence[tuple[Neuron, int]], dtype: torch.dtype) -> str:
     """The word plan, its name, and the paths of each kind's tensors; or a reason. Runs while a graph is traced."""
-    if reason := torch_facts.transformed():
+    if reason := torch_facts.transformed() or unregistered():
         return reason
     found: list[tuple[Neuron, Any, int]] = []
     for neuron, size in kinds:

@@ -11,7 +11,7 @@ from torch import Tensor
 from snn4.core.checks import check_sequence
 from snn4.core.errors import ShapeError, StateError
 from snn4.core.states import state
-from snn4.layers.recurrence import at_once, compiled, told
+from snn4.layers.recurrence import at_once, told
 from snn4.through_time import Stateful
 from snn4.through_time.run import stateful_paths
 from snn4.through_time.session import Session, at_rest, current, opened, ran
@@ -77,6 +77,8 @@ class Loop(Stateful):
         if self.feedback is None:
             return self._stepped(xs, last, outer, key, paths)
         if torch.compiler.is_compiling():
+            from snn4.layers.recurrence_compiled import compiled
+
             ys = None
             if self.combine is torch.add and not isinstance(last, tuple):
                 ys = compiled(self.body, self.feedback, xs, last, self.route, outer)

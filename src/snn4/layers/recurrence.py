@@ -9,13 +9,12 @@ from typing import Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor
 
-from snn4.kernels.choice import wish
 from snn4.kernels.recurrent import Feedback, Part, recurrent
 from snn4.layers.hooks import hooked, lookers
 from snn4.through_time import Neuron, Route, Synapse
 from snn4.through_time.session import Session
 
-__all__ = ["AsMatrix", "SideBySide", "at_once", "compiled", "told"]
+__all__ = ["AsMatrix", "SideBySide", "at_once", "kinds_of", "matrix_of", "told"]
 
 
 @runtime_checkable
@@ -56,8 +55,8 @@ def at_once(
     """
     if route is not None and route.local:
         return f"the route {route}"
-    kinds = _kinds(body, xs.shape[-1])
-    found = _matrix(feedback)
+    kinds = kinds_of(body, xs.shape[-1])
+    found = matrix_of(feedback)
     if isinstance(kinds, str) or isinstance(found, str):
         return kinds if isinstance(kinds, str) else str(found)
     if sum(size for _, size in kinds) != xs.shape[-1] or xs.ndim != 3:
@@ -86,70 +85,6 @@ def at_once(
     return ys
 
 
-def compiled(
-    body: torch.nn.Module,
-    feedback: torch.nn.Module,
-    xs: Tensor,
-    last: Tensor | None,
-    route: Route | None,
-    session: Session | None,
-) -> Tensor | None:
-    """`at_once` for torch's compiler, which looks into this function; None where it gets the loop over steps."""
-    if wish().implementation not in ("auto", "c++") or torch.compiler.is_exporting():
-        return None
-    if xs.ndim != 3 or xs.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
-        return None
-    if route is not None and route.local:
-        return None
-    found = _asked(body, feedback, int(xs.shape[2]), xs.dtype)
-    if not found.startswith("plan "):
-        return None
-    from snn4.kernels import recurrent_compiled
-
-    size = int(xs.shape[2])
-    kinds = [(body, size)] if isinstance(body, Neuron) else cast("SideBySide", body).kinds()
-    parts: list[Part] = []
-    keys: list[str] = []
-    at = 0
-    for module, width in kinds:
-        neuron = cast("Neuron", module)
-        part = xs[..., at : at + width]
-        at += width
-        key, state = "", None
-        if session is None:
-            state = neuron.initial_of_call(part[0])
-        else:
-            key, state = neuron.entered(part, session)
-        keys.append(key)
-        parts.append(Part(neuron, width, state))
-    if type(feedback) is torch.nn.Linear:
-        weight, bias = feedback.weight, feedback.bias
-    else:
-        weight, bias = cast("AsMatrix", feedback).matrix()
-    before = None if last is None else last[0]
-    ys, states = recurrent_compiled.call(found, parts, weight, bias, before, xs, waits=last is None)
-    if session is not None:
-        for key, part, state in zip(keys, parts, states, strict=True):
-            session.leave(part.neuron, key, ys, state)
-    return ys
-
-
-@torch.compiler.assume_constant_result
-def _asked(body: torch.nn.Module, feedback: torch.nn.Module, size: int, dtype: torch.dtype) -> str:
-    """The word plan and what it is; or a reason. Runs while a graph is traced."""
-    kinds, found = _kinds(body, size), _matrix(feedback)
-    if isinstance(kinds, str) or isinstance(found, str):
-        return "the loop"
-    weight, bias = found
-    given = [t for t in (weight, bias) if t is not None]
-    fits = weight.shape == (size, size) and sum(width for _, width in kinds) == size
-    if not fits or dtype not in (torch.float32, torch.float64) or any(t.dtype != dtype for t in given):
-        return "the loop"
-    from snn4.kernels import recurrent_compiled
-
-    return recurrent_compiled.asked(kinds, dtype)
-
-
 def _own(module: torch.nn.Module, name: str) -> bool:
     """Whether `name` and `forward` come from the same class, so that they belong together."""
     classes = type(module).__mro__
@@ -157,7 +92,7 @@ def _own(module: torch.nn.Module, name: str) -> bool:
     return owner is not None and name in vars(owner) and "forward" not in vars(module)
 
 
-def _kinds(body: torch.nn.Module, width: int) -> list[tuple[Neuron, int]] | str:
+def kinds_of(body: torch.nn.Module, width: int) -> list[tuple[Neuron, int]] | str:
     """The neurons of a body, and how many of each; or why it is something else."""
     if isinstance(body, Neuron):
         kinds = [(cast("torch.nn.Module", body), width)]
@@ -179,7 +114,7 @@ def _kinds(body: torch.nn.Module, width: int) -> list[tuple[Neuron, int]] | str:
     return found
 
 
-def _matrix(feedback: torch.nn.Module) -> tuple[Tensor, Tensor | None] | str:
+def matrix_of(feedback: torch.nn.Module) -> tuple[Tensor, Tensor | None] | str:
     """The weight and bias of a feedback; or why it has none."""
     name = type(feedback).__name__
     if hooked(feedback):
