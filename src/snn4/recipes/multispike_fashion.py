@@ -1,7 +1,8 @@
 """Fashion-MNIST with neurons that fire several times at exact times: 784-400-400-10, as BATS has it.
 
 Paper: [bacho2022, yamamoto2024]
-Differs from the paper: BATS counts output spikes; here the potential of a readout decides.
+Differs from the paper: BATS counts output spikes; here the potential of a readout decides. The options
+were found by a search on the validation split (see the experiment log); half of the training images are mirrored.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Config:
 
     seed: int = 0
     """Of everything random: weights, splits, order, augmentation."""
-    epochs: int = 40
+    epochs: int = 30
     """Passes over the training split."""
     hidden: tuple[int, ...] = (400, 400)
     """Widths of the layers that fire."""
@@ -32,9 +33,9 @@ class Config:
     """Use only so many training samples."""
     ann_learning_rate: float = 1e-3
     """Of the ANN and its quantised twin; all else is as for the SNN."""
-    timing: TimingOptions = dataclasses.field(default_factory=lambda: TimingOptions(init_mean=1.5))
+    timing: TimingOptions = dataclasses.field(default_factory=lambda: TimingOptions(init_mean=1.5, max_spikes=16))
     train: TrainingOptions = dataclasses.field(
-        default_factory=lambda: TrainingOptions(learning_rate=1e-2, weight_decay=0.0, ema=0.999)
+        default_factory=lambda: TrainingOptions(learning_rate=5e-3, weight_decay=0.0, flip=True, ema=0.999)
     )
 
     @classmethod
