@@ -105,6 +105,7 @@ def test_exact_spike_times_reach_what_is_claimed():
 @pytest.mark.parametrize("page", ["docs/explanation/spike-times.md", "docs/ja/spike-times.md"])
 def test_the_page_on_spike_times_says_what_was_measured(page):
     text = (ROOT / page).read_text(encoding="utf-8")
+    assert f"{100 * mean('multispike-fashion', 'snn'):.2f}" in text
     for name in ("multispike-mnist", "single-spike-mnist", "yinyang-200", "yinyang-30"):
         values = [100 * r["snn"]["test_accuracy"] for r in load(name)]
         assert f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" in text, name
