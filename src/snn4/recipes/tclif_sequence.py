@@ -27,7 +27,7 @@ from snn4.neurons import ALIF, TCLIF
 from snn4.objectives import cross_entropy
 from snn4.profiling import profile
 from snn4.recipes.options import NeuronOptions, TrainingOptions
-from snn4.recipes.study import Study, seeded, three
+from snn4.recipes.study import Study, seeded, study_runner, three
 from snn4.recipes.tables import Cells, Row, percent
 from snn4.training import Task
 
@@ -137,37 +137,14 @@ def task_of(config: Config) -> Task:
     return Task(encode, lambda ys: ys.sum(0) / len(ys) ** 0.5, loss)
 
 
-def main(
-    config: Config,
-    *,
-    out: Path,
-    resume: bool,
-    progress: bool,
-    lang: str,  # noqa: ARG001  (picture and table are English)
-    data: Path | None,
-    download: bool,
-) -> dict[str, Any]:
-    """Train the network with each kind of neuron, then write the picture and the table.
-
-    Args:
-        config: the options.
-        out: the run folder.
-        resume: go on with what the folder holds.
-        progress: show progress bars.
-        lang: not used: picture and table are English.
-        data: folder of the data sets, or None for the usual places.
-        download: fetch what is missing.
-
-    Returns:
-        What result.json holds.
-    """
+def carry_out(study: Study, config: Config) -> dict[str, Any]:
+    """Train the network with each kind of neuron, then write the picture and the table."""
     if not config.cells or len(set(config.cells)) != len(config.cells):
         raise OptionError(f"--cells got {config.cells}", "at least one, and none twice")
     task, nets = task_of(config), {cell: network(config, cell) for cell in config.cells}
     how = config.train.fit_config(config.epochs)
-    study = Study("tclif_sequence", TITLE, config, out, progress, data, download)
     parts = three(study.load("mnist"), 1 / 12, config)
-    study.begin(resume=resume)
+    study.begin()
 
     def run(cell: Cell, folder: Path) -> Row:
         net = nets[cell]
@@ -177,6 +154,9 @@ def main(
 
     rows = [study.row(cell, lambda folder, cell=cell: run(cell, folder)) for cell in config.cells]
     return study.end(rows, tables(rows), {"cells": draw(rows)})
+
+
+main = study_runner("tclif_sequence", TITLE, carry_out)
 
 
 def tables(rows: list[Row]) -> dict[str, Cells]:
