@@ -120,7 +120,7 @@ def eligibility(
 def _summed(drive: Tensor, pre: Tensor, slopes: list[Tensor], vectors: list[Tensor]) -> Tensor:
     """What comes in now, and what is left of each field's eligibility vector. Shape (B, *out, in + bias)."""
     total = drive.unsqueeze(-1) * pre
-    for slope, vector in zip(slopes, vectors, strict=False):
+    for slope, vector in zip(slopes, vectors[: len(slopes)], strict=True):
         # in place: there are as many numbers as synapses
         total.addcmul_(slope.unsqueeze(-1), vector)
     return total
