@@ -69,7 +69,7 @@ class Config:
     """Passes over the training split, in a search."""
     limit: int | None = 10_000
     """Use only so many training samples, in a search."""
-    full_epochs: int = 15
+    full_epochs: int = 10
     """Passes over the training split, in the runs that count."""
     full_limit: int | None = None
     """Use only so many training samples, in the runs that count."""
@@ -79,7 +79,9 @@ class Config:
     """Widths of the hidden dense layers; SHD has two of twice the width."""
     neuron: NeuronOptions = dataclasses.field(default_factory=lambda: NeuronOptions(v_reset=0.0))
     """Threshold, reset and surrogate of all arms."""
-    train: TrainingOptions = dataclasses.field(default_factory=lambda: TrainingOptions(weight_decay=0.05, threads=1))
+    train: TrainingOptions = dataclasses.field(
+        default_factory=lambda: TrainingOptions(weight_decay=0.05, autocast=True, threads=1)
+    )
 
     @classmethod
     def smoke(cls) -> Config:

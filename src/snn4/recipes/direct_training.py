@@ -72,7 +72,7 @@ class Config:
     """Passes over the training split, in the short part."""
     limit: int | None = 10_000
     """Use only so many training samples, in the short part."""
-    full_epochs: int = 15
+    full_epochs: int = 10
     """Passes over the training split, in the full part."""
     full_limit: int | None = None
     """Use only so many training samples, in the full part."""
@@ -85,7 +85,7 @@ class Config:
     neuron: NeuronOptions = dataclasses.field(default_factory=NeuronOptions)
     """Of the runs that do not vary the neuron; its surrogate, of those that do not vary it."""
     train: TrainingOptions = dataclasses.field(
-        default_factory=lambda: TrainingOptions(weight_decay=0.05, shift=1, flip=True, threads=1)
+        default_factory=lambda: TrainingOptions(weight_decay=0.05, shift=1, flip=True, autocast=True, threads=1)
     )
 
     @classmethod

@@ -59,7 +59,7 @@ class Config:
     """Passes over the training split, in a search."""
     limit: int | None = 10_000
     """Use only so many training samples, in a search."""
-    full_epochs: int = 15
+    full_epochs: int = 10
     """Passes over the training split, in the runs that count."""
     full_limit: int | None = None
     """Use only so many training samples, in the runs that count."""
@@ -74,7 +74,7 @@ class Config:
     )
     """Of all runs; the surrogate and the first decay are varied."""
     train: TrainingOptions = dataclasses.field(
-        default_factory=lambda: TrainingOptions(weight_decay=0.05, shift=1, flip=True, threads=1)
+        default_factory=lambda: TrainingOptions(weight_decay=0.05, shift=1, flip=True, autocast=True, threads=1)
     )
 
     @classmethod
