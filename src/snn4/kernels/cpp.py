@@ -18,26 +18,35 @@ Both functions take one array of 64-bit integers, sizes and addresses, in the or
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from snn4.kernels.expression import atom, expression
 from snn4.kernels.graph import Arg, Number, Op, StepGraph
 from snn4.kernels.prelude import PRELUDE
-from snn4.kernels.slots import BLOCK, TILE, Mode, Travels, backward_slots, forward_slots
+from snn4.kernels.slots import TILE, Mode, Travels, backward_slots, forward_slots
 
 __all__ = ["print_cpp"]
 
 # how many rows before it is needed one is asked for
 AHEAD = 4
+# steps after which sums of contributions to a parameter's gradient go on in float64
+EXACT = 32
 
 # what does not have the type of arithmetic
 _TYPES = {"x": "xreal", "gx": "xreal", "gxt": "xreal", "y": "yreal", "gy": "yreal", "yt": "yreal"}
 _INTEGERS = frozenset(("T", "N", "P", "XS", "W", "K", "B", "G", "stream", "threads", "numbers"))
 
 
+def _type(row: str) -> str:
+    """Of a row's numbers; rows of several steps at once are numbered."""
+    return _TYPES.get(row.rstrip("0123456789"), "real")
+
+
 def _narrow(row: str, value: Arg) -> str:
     """A value as a row in memory has it."""
-    return f"Narrow<{_TYPES[row]}>::of({atom(value)})" if row in _TYPES else atom(value)
+    kind = _type(row)
+    return atom(value) if kind == "real" else f"Narrow<{kind}>::of({atom(value)})"
 
 
 def _uses(ops: Iterable[Op], more: Iterable[Arg]) -> tuple[set[str], set[int]]:
@@ -50,6 +59,23 @@ def _uses(ops: Iterable[Op], more: Iterable[Arg]) -> tuple[set[str], set[int]]:
         elif isinstance(arg, Number):
             numbers.add(arg.index)
     return names, numbers
+
+
+_SUMS = r"""
+// what a tile has summed goes to the exact sums
+static inline void flush(double* __restrict d, real* __restrict s, i64 n) {
+  for (i64 i = 0; i < n; i++) d[i] += (double)s[i];
+  std::memset(s, 0, sizeof(real) * (size_t)n);
+}
+// in one order, eight at a time
+static inline double total(const double* s, i64 n) {
+  double lane[8] = {};
+  i64 i = 0;
+  for (; i + 8 <= n; i += 8) for (i64 l = 0; l < 8; l++) lane[l] += s[i + l];
+  for (; i < n; i++) lane[0] += s[i];
+  return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+}
+"""
 
 
 class _Printer:
@@ -82,7 +108,7 @@ class _Printer:
                 elif slot in names:
                     self.put(f"  const real {slot} = *(const real*)a[{place}];")
             else:
-                kind = _TYPES.get(slot, "real")
+                kind = _type(slot)
                 self.put(f"  {kind}* const {slot} = ({kind}*)a[{place}]; (void){slot};")
         for index in sorted(numbers):
             self.put(f"  const real c{index} = (real)((const double*)numbers)[{index}];")
@@ -100,7 +126,7 @@ class _Printer:
         inner = " ".join([*lines, *kept])
         if out:
             self.put("    if constexpr (FAST) {", "      for (i64 b = 0; b < len; b += LANES) {")
-            self.put(*(f"        alignas(64) {_TYPES.get(row, 'real')} {row}_o[LANES];" for row in out))
+            self.put(*(f"        alignas(64) {_type(row)} {row}_o[LANES];" for row in out))
             self.put("        #pragma omp simd", "        for (i64 l = 0; l < LANES; l++) { const i64 i = b + l;")
             self.put(
                 f"          {inner}",
@@ -173,134 +199,203 @@ class _Printer:
     def backward(self) -> None:
         graph, cut, states = self.graph, self.cut, self.states
         again = self.mode == "recompute"
-        count, values = len(states), len(cut)
         targets = graph.backward_targets()
         late = graph.needed(targets, cut)
         repeated = (*graph.new_states, *cut) if again else ()
-        early = graph.needed(repeated)
         slots = backward_slots(graph, self.mode)
-        sums = "".join(f", double* __restrict r{k}_b" for k in range(len(graph.roots)))
+        sums = "".join(f", real* const q{k}_b, double* const r{k}_b" for k in range(len(graph.roots)))
         self.put(
             "template <bool FAST>",
-            "static void backward_tile(const i64* a, const i64 n0, const i64 j0, const i64 len, const i64 next,",
+            "static i64 backward_tile(const i64* a, const i64 n0, const i64 j0, const i64 len, const i64 next,",
+            f"                         i64 held, real* const room{sums}) {{",
         )
-        self.put(f"                          real* const room{sums}) {{")
-        self.opening(slots, (*late, *early), (*targets, *repeated))
-        self.put(
-            "  const i64 bytes = len * (i64)sizeof(real), S = (T + K - 1) / K; (void)j0; (void)next;",
-            f"  real* const hist = room; real* const local = room + TILE * {values} * K; (void)hist; (void)local;",
-        )
+        self.opening(slots, (*late, *graph.needed(repeated)), (*targets, *repeated))
+        self.put("  const i64 bytes = len * (i64)sizeof(real), S = (T + K - 1) / K; (void)j0; (void)next;")
+        self.put("  alignas(64) xreal spare[TILE];")
         for k in states:
             self.put(
                 f"  alignas(64) real g{k}_b[TILE];",
                 f"  if (glast{k}) std::memcpy(g{k}_b, glast{k} + n0, (size_t)bytes);",
-                f"  else std::memset(g{k}_b, 0, sizeof(g{k}_b));",
+                f"  else std::memset(g{k}_b, 0, (size_t)bytes);",
             )
-            if again:
-                self.put(f"  alignas(64) real s{k}_b[TILE];")
-        for k in range(len(graph.roots)):
-            self.put(f"  alignas(64) real q{k}_b[TILE];")
         if again:
-            marks = " && ".join(f"mark{k}" for k in states) or "true"
-            self.put(f"  if (S > 1 && !({marks})) {{")
-            self.put(*(f"    start<real>(s{k}_b, first{k}, step{k}, n0, len);" for k in states))
-            self.put(
-                "    for (i64 t = 0; t < (S - 1) * K; t++) {",
-                "    const xreal* __restrict xt = x + t * XS + n0; (void)xt;",
-            )
-            self.put(f"    if (t + {AHEAD} < T) ahead(xt + {AHEAD} * XS, len);")
-            self.advance(graph.advance, graph.new_states, {})
-            self.put("    if ((t + 1) % K == 0) {")
-            self.put(
-                *(
-                    f"      std::memcpy(local + (((t + 1) / K - 1) * {count} + {k}) * TILE, s{k}_b, (size_t)bytes);"
-                    for k in states
-                )
-            )
-            self.put("    } }", "  }")
+            self.rows()
         self.put(
             "  for (i64 s = S - 1; s >= 0; s--) {", "    const i64 t0 = s * K, t1 = std::min<i64>(T, t0 + K); (void)t0;"
         )
         if again:
-            for k in states:
-                self.put(f"    if (s == 0) start<real>(s{k}_b, first{k}, step{k}, n0, len);")
-                self.put(f"    else if (mark{k}) std::memcpy(s{k}_b, mark{k} + (s - 1) * N + n0, (size_t)bytes);")
-                self.put(f"    else std::memcpy(s{k}_b, local + ((s - 1) * {count} + {k}) * TILE, (size_t)bytes);")
-            self.put(
-                "    for (i64 t = t0; t < t1; t++) {", "    const xreal* __restrict xt = x + t * XS + n0; (void)xt;"
-            )
-            # of this segment an input, or the gradients that follow on them
-            self.put(f"    if (t + {AHEAD} < t1) ahead(xt + {AHEAD} * XS, len);")
-            self.put(
-                f"    else if (2 * t1 - 1 - t - {AHEAD} >= t0) ahead(gy + (2 * t1 - 1 - t - {AHEAD}) * N + n0, len);"
-            )
-            self.put(*(f"    real* __restrict keep{k} = hist + ({k} * K + t - t0) * TILE;" for k in range(values)))
-            self.advance(early, repeated, {f"keep{k}": cut[k] for k in range(values)})
-            self.put("    }")
-        for k in range(len(graph.roots)):
-            self.put(f"    std::memset(q{k}_b, 0, sizeof(q{k}_b));")
-        self.put(
-            "    for (i64 t = t1 - 1; t >= t0; t--) {",
-            "    const yreal* __restrict gt = gy + t * N + n0;",
-            "    xreal* __restrict gxt = gx + t * N + n0; (void)gxt;",
-        )
-        for k in range(values):
-            if again:
-                self.put(f"    const real* __restrict keep{k} = hist + ({k} * K + t - t0) * TILE;")
-            else:
-                self.put(f"    const real* __restrict keep{k} = kept{k} + t * N + n0;")
-                self.put(f"    if (t >= {AHEAD}) ahead(keep{k} - {AHEAD} * N, len);")
-                self.put(f"    else if (t + T >= {AHEAD}) ahead(kept{k} + (t + T - {AHEAD}) * N + next, len);")
-        if again:
-            # a gradient, or an input of the next segment, of this tile or the next
-            self.put(f"    if (t - {AHEAD} >= t0) ahead(gt - {AHEAD} * N, len);")
-            self.put(f"    else {{ const i64 ts = (s ? t0 - K : (S - 1) * K) + {AHEAD} - 1 - (t - t0);")
-            self.put("      if (ts < T) ahead(x + ts * XS + (s ? n0 : next), len); }")
-        else:
-            self.put(f"    if (t >= {AHEAD}) ahead(gt - {AHEAD} * N, len);")
-            self.put(f"    else if (t + T >= {AHEAD}) ahead(gy + (t + T - {AHEAD}) * N + next, len);")
-        known = {"gy": "wide(gt[i])", **{f"g{k}": f"g{k}_b[i]" for k in states}}
-        known.update((name, f"keep{k}[i]") for k, name in enumerate(cut))
-        stay: dict[str, Arg] = {f"g{k}_b": grad for k, grad in enumerate(graph.grad_states)}
-        lines = self.values(late, targets, known)
-        lines += [f"q{k}_b[i] += {atom(root.value)};" for k, root in enumerate(graph.roots)]
-        self.put("    if (gx) {")
-        self.loop(lines, {"gxt": graph.grad_x}, stay)
-        self.put("    } else {")
-        self.loop(lines, {}, stay)
-        self.put("    } }")
-        for k in range(len(graph.roots)):
-            self.put(f"    for (i64 i = 0; i < len; i++) r{k}_b[i] += (double)q{k}_b[i];")
-        self.put("  }", *(f"  if (gfirst{k}) leave(gfirst{k} + n0, g{k}_b, bytes, FAST);" for k in states), "}", "")
-        self.backward_head(slots, f"TILE * ({values} * K + {count} * S)" if again else "1")
+            self.repeat(repeated)
+        self.put("    i64 t = t1 - 1;")
+        for steps in (2, 1):
+            self.late(late, targets, steps)
+        if graph.roots:
+            self.put(f"    held += t1 - t0; if (held >= {EXACT}) {{ held = 0;")
+            self.put(*(f"      flush(r{k}_b, q{k}_b, len);" for k in range(len(graph.roots))), "    }")
+        self.put("  }", *(f"  if (gfirst{k}) leave(gfirst{k} + n0, g{k}_b, bytes, FAST);" for k in states))
+        self.put("  return held;", "}", "")
+        self.backward_head(slots)
 
-    def advance(self, ops: Sequence[Op], targets: Sequence[Arg], more: dict[str, Arg]) -> None:
-        """One step of a tile's states, and what is noted beside."""
-        graph = self.graph
+    def rows(self) -> None:
+        """Memory for the steps of a segment, and the states before segments where nothing has kept them.
+
+        A state that the derivative needs has a row for each step, from which the next step reads it.
+        """
+        graph, count = self.graph, len(self.states)
+        for k in self.states:
+            self.put(f"  real* const s{k}_b = room + {self.place(k)} * W;")
+        self.put(f"  real* const hist = room + {self.place(count)} * W; (void)hist;")
+        self.put(f"  real* const local = room + {self.place(count, whole=True)} * W; (void)local;")
+        marks = " && ".join(f"mark{k}" for k in self.states) or "true"
+        self.put(f"  if (S > 1 && !({marks})) {{")
+        self.put(*(f"    start<real>(s{k}_b, first{k}, step{k}, n0, len);" for k in self.states))
+        self.put(
+            "    for (i64 t = 0; t < (S - 1) * K; t++) {",
+            "    const xreal* __restrict xt = x + t * XS + n0; (void)xt;",
+            f"    if (t + {AHEAD} < T) ahead(xt + {AHEAD} * XS, len);",
+        )
         known = {graph.x: "wide(xt[i])", **{name: f"s{k}_b[i]" for k, name in enumerate(graph.states)}}
         self.loop(
-            self.values(ops, targets, known), {}, {**{f"s{k}_b": new for k, new in enumerate(graph.new_states)}, **more}
+            self.values(graph.advance, graph.new_states, known),
+            {},
+            {f"s{k}_b": new for k, new in enumerate(graph.new_states)},
         )
+        self.put("    if ((t + 1) % K == 0) {")
+        for k in self.states:
+            self.put(f"      std::memcpy(local + (((t + 1) / K - 1) * {count} + {k}) * W, s{k}_b, (size_t)bytes);")
+        self.put("    } }", "  }")
 
-    def backward_head(self, slots: Sequence[str], room: str) -> None:
+    def place(self, before: int, *, whole: bool = False) -> str:
+        """Rows in front of a state's, or of what else a segment keeps, or behind all of it."""
+        many = sum(k in self.held for k in range(before)), before
+        return f"(K * {many[0] + (len(self.others) if whole else 0)} + {many[1]})"
+
+    @property
+    def held(self) -> frozenset[int]:
+        """The states of which the derivative needs every step: as they were before it or after it."""
+        graph = self.graph
+        return frozenset(k for k in self.states if {graph.states[k], graph.new_states[k]} & set(self.cut))
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What else the derivative needs of every step."""
+        graph = self.graph
+        return tuple(name for name in self.cut if name not in (*graph.states, *graph.new_states))
+
+    def repeat(self, repeated: Sequence[Arg]) -> None:
+        """The steps of a segment once more."""
+        graph, count = self.graph, len(self.states)
+        for k in self.states:
+            self.put(f"    if (s == 0) start<real>(s{k}_b, first{k}, step{k}, n0, len);")
+            self.put(f"    else if (mark{k}) std::memcpy(s{k}_b, mark{k} + (s - 1) * N + n0, (size_t)bytes);")
+            self.put(f"    else std::memcpy(s{k}_b, local + ((s - 1) * {count} + {k}) * W, (size_t)bytes);")
+        self.put("    for (i64 t = t0; t < t1; t++) {", "    const xreal* __restrict xt = x + t * XS + n0; (void)xt;")
+        # of this segment an input, or the gradients that follow on them
+        self.put(f"    if (t + {AHEAD} < t1) ahead(xt + {AHEAD} * XS, len);")
+        self.put(f"    else if (2 * t1 - 1 - t - {AHEAD} >= t0) ahead(gy + (2 * t1 - 1 - t - {AHEAD}) * N + n0, len);")
+        known = {graph.x: "wide(xt[i])"}
+        stay: dict[str, Arg] = {}
+        for k, name in enumerate(graph.states):
+            step = "(t - t0) * W" if k in self.held else "0"
+            after = "W" if k in self.held else "0"
+            self.put(f"    real* const h{k} = s{k}_b + {step}, * const n{k} = h{k} + {after};")
+            known[name], stay[f"n{k}"] = f"h{k}[i]", graph.new_states[k]
+        for k, name in enumerate(self.others):
+            self.put(f"    real* const o{k} = hist + ({k} * K + t - t0) * W;")
+            stay[f"o{k}"] = name
+        self.loop(self.values(graph.needed(repeated), repeated, known), {}, stay)
+        self.put("    }")
+
+    def kept_row(self, name: str, back: int) -> str:
+        """Where a value of `back` steps before step t lies."""
+        graph, step = self.graph, f"(t - t0 - {back})"
+        if self.mode == "save":
+            return f"kept{self.cut.index(name)} + (t - {back}) * N + n0"
+        if name in graph.states:
+            return f"s{graph.states.index(name)}_b + {step} * W"
+        if name in graph.new_states:
+            return f"s{graph.new_states.index(name)}_b + ({step} + 1) * W"
+        return f"hist + ({self.others.index(name)} * K + {step}) * W"
+
+    def late(self, ops: Sequence[Op], targets: Sequence[Arg], steps: int) -> None:
+        """Derivatives, `steps` of them in one pass over a tile: what is handed on in between touches no memory."""
+        graph, cut = self.graph, self.cut
+        self.put(f"    for (; t >= t0 + {steps - 1}; t -= {steps}) {{")
+        lines: list[str] = []
+        out: dict[str, Arg] = {}
+        grads: dict[str, Arg] = {f"g{k}": f"g{k}" for k in self.states}
+        lines += [f"const real g{k} = g{k}_b[i];" for k in self.states]
+        rows = {p.name: f"{p.name}_row[i]" for p in graph.parameters if p.per_neuron}
+        names, _ = _uses(ops, targets)
+        lines += [f"const real {name} = {row};" for name, row in rows.items() if name in names]
+        added: list[list[str]] = [[] for _ in graph.roots]
+        for back in range(steps):
+            self.put(
+                f"    const yreal* __restrict gt{back} = gy + (t - {back}) * N + n0;",
+                f"    xreal* __restrict gxt{back} = gx ? gx + (t - {back}) * N + n0 : spare;",
+            )
+            for k, name in enumerate(cut):
+                self.put(f"    const real* __restrict keep{k}_{back} = {self.kept_row(name, back)};")
+            self.ask_ahead(back)
+            own = {"gy": f"wide(gt{back}[i])", **{name: f"keep{k}_{back}[i]" for k, name in enumerate(cut)}}
+            known = {name: source for name, source in own.items() if name in names}
+            new = {name: f"{name}_{back}" for name in (*known, *(op.out for op in ops))}
+            new.update((name, value) for name, value in grads.items() if isinstance(value, str))
+            numbers = {name: value for name, value in grads.items() if not isinstance(value, str)}
+
+            def renamed(arg: Arg, new: dict[str, str] = new, numbers: dict[str, Arg] = numbers) -> Arg:
+                return numbers.get(arg, new.get(arg, arg)) if isinstance(arg, str) else arg
+
+            lines += [f"const real {new[name]} = {source};" for name, source in known.items()]
+            for op in ops:
+                args = tuple(map(renamed, op.args))
+                lines.append(f"const real {new[op.out]} = {expression(replace(op, out=new[op.out], args=args))};")
+            out[f"gxt{back}"] = renamed(graph.grad_x)
+            for k, root in enumerate(graph.roots):
+                added[k].append(atom(renamed(root.value)))
+            grads = {f"g{k}": renamed(grad) for k, grad in enumerate(graph.grad_states)}
+        lines += [f"q{k}_b[i] = {'(' * len(terms)}q{k}_b[i]{''.join(f' + {v})' for v in terms)};"
+                  for k, terms in enumerate(added)]  # fmt: skip
+        self.loop(lines, out, {f"g{k}_b": grads[f"g{k}"] for k in self.states})
+        self.put("    }")
+
+    def ask_ahead(self, back: int) -> None:
+        """Prefetch a row for the steps after step t - `back`, or for the next segment or tile."""
+        self.put(f"    {{ const i64 u = t - {back};")
+        if self.mode == "save":
+            for k in range(len(self.cut)):
+                self.put(f"    if (u >= {AHEAD}) ahead(keep{k}_{back} - {AHEAD} * N, len);")
+                self.put(f"    else if (u + T >= {AHEAD}) ahead(kept{k} + (u + T - {AHEAD}) * N + next, len);")
+            self.put(f"    if (u >= {AHEAD}) ahead(gt{back} - {AHEAD} * N, len);")
+            self.put(f"    else if (u + T >= {AHEAD}) ahead(gy + (u + T - {AHEAD}) * N + next, len); }}")
+        else:
+            self.put(f"    if (u - {AHEAD} >= t0) ahead(gt{back} - {AHEAD} * N, len);")
+            self.put(f"    else {{ const i64 ts = (s ? t0 - K : (S - 1) * K) + {AHEAD} - 1 - (u - t0);")
+            self.put("      if (ts < T) ahead(x + ts * XS + (s ? n0 : next), len); } }")
+
+    def backward_head(self, slots: Sequence[str]) -> None:
         """The function that hands out tiles and adds up their sums.
 
         A unit of work is up to B neighbouring tiles in a group of periods, so that memory is read in longer runs.
         """
-        graph = self.graph
+        graph, roots = self.graph, range(len(self.graph.roots))
         scalar = [k for k, root in enumerate(graph.roots) if not root.per_neuron]
         wide = [k for k, root in enumerate(graph.roots) if root.per_neuron]
-        passed = "".join(f", r{k}_b + (j - j0)" for k in range(len(graph.roots)))
+        held = [f"q{k} + (j - j0), r{k}{' + (j - j0)' if k in wide else ''}" for k in roots]
+        passed = "".join(f", {text}" for text in held)
+        rows = f"{self.place(len(self.states), whole=True)} + {len(self.states)} * S" if self.mode == "recompute" else "0"
         self.put('extern "C" int snn4_backward(const i64* a) {', "  const i64 j0 = 0; (void)j0;")
         self.opening(slots, (), ())
         self.put(
             "  const i64 U = B * W, per = (P + U - 1) / U, periods = (N + P - 1) / P, S = (T + K - 1) / K; (void)S;",
             f"  const i64 units = per * G, scalars = units * {len(scalar)}; (void)scalars;",
+            # the parts of one group are the sums
+            f"  double* const parts = G > 1 ? partial + scalars : sums + {len(scalar)}; (void)parts;",
             "  const bool fast = stream && gx && N % LANES == 0 && P % LANES == 0 && aligned(gx);",
             "  int failed = 0;",
             "  #pragma omp parallel num_threads((int)threads) if(threads > 1)",
             "  {",
-            f"  real* const room = (real*)std::aligned_alloc(64, ((size_t)({room}) * sizeof(real) + 63) / 64 * 64);",
+            f"  const i64 used = ({rows}) * W;",
+            f"  real* const room = (real*)std::aligned_alloc(64, (size_t)(used + U * {len(roots)} + 16) * sizeof(real) / 64 * 64 + 64);",
             "  if (!room) {",
             "    #pragma omp atomic write",
             "    failed = 1;",
@@ -309,38 +404,54 @@ class _Printer:
             "  for (i64 u = 0; u < units; u++) {",
             "    if (!room) continue;",
             "    const i64 j0 = (u % per) * U, j1 = std::min<i64>(j0 + U, P), group = u / per;",
+            f"    std::memset(room + used, 0, sizeof(real) * (size_t)(U * {len(roots)}));",
         )
-        for k in range(len(graph.roots)):
-            self.put(
-                f"    alignas(64) double r{k}_b[BLOCK * TILE];",
-                f"    std::memset(r{k}_b, 0, sizeof(double) * (size_t)(j1 - j0));",
-            )
+        for k in roots:
+            self.put(f"    real* const q{k} = room + used + U * {k};")
+        for place, k in enumerate(wide):
+            self.put(f"    double* const r{k} = parts + (group * {len(wide)} + {place}) * P + j0;")
+            self.put(f"    std::memset(r{k}, 0, sizeof(double) * (size_t)(j1 - j0));")
+        for k in scalar:
+            self.put(f"    alignas(64) double r{k}[TILE] = {{}};")
         self.put(
             "    const i64 p1 = (group + 1) * periods / G;",
-            "    for (i64 p = group * periods / G; p < p1; p++) for (i64 j = j0; j < j1; j += W) {",
-            "      const i64 n0 = p * P + j, len = std::min<i64>(std::min<i64>(W, P - j), N - n0);",
-            "      if (len <= 0) continue;",
-            "      const i64 next = j + W < j1 || p + 1 == p1 ? n0 + len : (p + 1) * P + j0;",
-            f"      if (fast && len % LANES == 0) backward_tile<true>(a, n0, j, len, next, room{passed});",
-            f"      else backward_tile<false>(a, n0, j, len, next, room{passed});",
+            "    i64 held = 0;",
+            "    for (i64 p = group * periods / G; p < p1; p++) {",
+            "      i64 now = held;",
+            "      for (i64 j = j0; j < j1; j += W) {",
+            "        const i64 n0 = p * P + j, len = std::min<i64>(std::min<i64>(W, P - j), N - n0);",
+            "        if (len <= 0) continue;",
+            "        const i64 next = j + W < j1 || p + 1 == p1 ? n0 + len : (p + 1) * P + j0;",
+            f"        if (fast && len % LANES == 0) now = backward_tile<true>(a, n0, j, len, next, held, room{passed});",
+            f"        else now = backward_tile<false>(a, n0, j, len, next, held, room{passed});",
+            "      }",
+            "      held = now;",
             "    }",
         )
+        self.put(*(f"    flush(r{k}, q{k}, j1 - j0);" for k in wide))
         for place, k in enumerate(scalar):
-            self.put(f"    {{ double sum = 0; for (i64 i = 0; i < j1 - j0; i++) sum += r{k}_b[i];")
-            self.put(f"      partial[{place} * units + u] = sum; }}")
-        for place, k in enumerate(wide):
-            self.put(f"    std::memcpy(partial + scalars + (group * {len(wide)} + {place}) * P + j0, r{k}_b,")
-            self.put("                sizeof(double) * (size_t)(j1 - j0));")
-        self.put("  }", "  fence();", "  std::free(room);", "  }", "  if (failed) return 1;")
+            self.put(f"    for (i64 j = 0; j < U; j += W) flush(r{k}, q{k} + j, W);")
+            self.put(f"    partial[{place} * units + u] = total(r{k}, TILE);")
+        self.put("  }", "  fence();", "  std::free(room);")
         # always in the same order, however many threads have made the parts
+        if wide:
+            self.put(
+                "  if (G > 1) {",
+                "  #pragma omp for schedule(static)",
+                f"  for (i64 c = 0; c < (P + TILE - 1) / TILE * {len(wide)}; c++) {{",
+                f"    const i64 place = c % {len(wide)}, j0 = c / {len(wide)} * TILE, n = std::min<i64>(TILE, P - j0);",
+                f"    double* const q = sums + {len(scalar)} + place * P + j0;",
+                f"    std::memcpy(q, parts + place * P + j0, sizeof(double) * (size_t)n);",
+                "    for (i64 g = 1; g < G; g++) {",
+                f"      const double* const r = parts + (g * {len(wide)} + place) * P + j0;",
+                "      for (i64 j = 0; j < n; j++) q[j] += r[j];",
+                "    }",
+                "  }",
+                "  }",
+            )
+        self.put("  }", "  if (failed) return 1;")
         for place, _ in enumerate(scalar):
-            self.put(f"  {{ double sum = 0; for (i64 u = 0; u < units; u++) sum += partial[{place} * units + u];")
-            self.put(f"    sums[{place}] = sum; }}")
-        for place, _ in enumerate(wide):
-            self.put(f"  {{ double* q = sums + {len(scalar)} + {place} * P;")
-            self.put("    for (i64 g = 0; g < G; g++) {")
-            self.put(f"      const double* r = partial + scalars + (g * {len(wide)} + {place}) * P;")
-            self.put("      for (i64 j = 0; j < P; j++) q[j] = g ? q[j] + r[j] : r[j]; } }")
+            self.put(f"  sums[{place}] = total(partial + {place} * units, units);")
         self.put("  return 0;", "}")
 
 
@@ -368,8 +479,8 @@ def print_cpp(
         f"typedef {gives} yreal;",
         # what comes and goes in few bits is streamed in whole cache lines, too
         "constexpr size_t FEWEST = std::min(sizeof(real), std::min(sizeof(xreal), sizeof(yreal)));",
-        f"enum : i64 {{ TILE = {TILE}, BLOCK = {BLOCK}, LANES = 64 / FEWEST }};",
-        "",
+        f"enum : i64 {{ TILE = {TILE}, LANES = 64 / FEWEST }};",
+        _SUMS if graph.roots else "",
     )
     printer.forward()
     printer.put("")
