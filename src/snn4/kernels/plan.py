@@ -306,7 +306,6 @@ class Plan:
         if not self.traced.roots:
             return [None] * len(self.traced.gradients)
         features = layout.shape[1:]
-        inverse = sorted(range(len(features)), key=layout.order.__getitem__)
         flat = sums.numpy()
         scalars, wide = iter(range(len(self.scalar_roots))), iter(range(len(self.wide_roots)))
         for about, root in zip(self.traced.roots, self.graph.roots, strict=True):
@@ -315,11 +314,12 @@ class Plan:
             else:
                 start = len(self.scalar_roots) + next(wide) * row
                 kept = about.kept or ()
+                left = [d for d in layout.order if d + 1 in kept]
+                gone = tuple(place + 1 for place, d in enumerate(layout.order) if d not in left)
                 # numpy adds in one order, with any number of threads
-                part = flat[start : start + row].reshape(-1, *(features[d] for d in layout.order)).sum(0)
-                part = part.transpose(inverse)
-                gone = tuple(d for d in range(len(features)) if d + 1 not in kept)
-                total = torch.as_tensor(part.sum(gone) if gone else part.copy()).to(self.dtype)
+                part = flat[start : start + row].reshape(-1, *(features[d] for d in layout.order)).sum((0, *gone))
+                part = part.transpose(sorted(range(len(left)), key=left.__getitem__))
+                total = torch.as_tensor(part.copy()).to(self.dtype)
             values[about.name] = total.reshape(about.shape)
         run_calls(self.traced.tail, values)
         return [None if name is None else values[name] for name in self.traced.gradients]
