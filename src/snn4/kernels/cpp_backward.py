@@ -10,7 +10,7 @@ is learned per neuron they go on from one period of neurons to the next, for wha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from snn4.kernels.cpp_pieces import AHEAD, Pieces, uses
@@ -193,17 +193,16 @@ class Backward(Pieces):
             self.ask_ahead(back)
             own = {"gy": f"wide(gt{back}[i])", **{name: f"keep{k}_{back}[i]" for k, name in enumerate(cut)}}
             known = {name: source for name, source in own.items() if name in names}
-            new = {name: f"{name}_{back}" for name in (*known, *(op.out for op in ops))}
-            new.update((name, value) for name, value in grads.items() if isinstance(value, str))
-            numbers = {name: value for name, value in grads.items() if not isinstance(value, str)}
+            own_names = {name: f"{name}_{back}" for name in (*known, *(op.out for op in ops))}
+            new: dict[str, Arg] = {**own_names, **grads}
 
-            def renamed(arg: Arg, new: dict[str, str] = new, numbers: dict[str, Arg] = numbers) -> Arg:
-                return numbers.get(arg, new.get(arg, arg)) if isinstance(arg, str) else arg
+            def renamed(arg: Arg, new: Mapping[str, Arg] = new) -> Arg:
+                return new.get(arg, arg) if isinstance(arg, str) else arg
 
-            lines += [f"const real {new[name]} = {source};" for name, source in known.items()]
+            lines += [f"const real {own_names[name]} = {source};" for name, source in known.items()]
             for op in ops:
-                args = tuple(map(renamed, op.args))
-                lines.append(f"const real {new[op.out]} = {expression(replace(op, out=new[op.out], args=args))};")
+                one = replace(op, out=own_names[op.out], args=tuple(renamed(arg) for arg in op.args))
+                lines.append(f"const real {one.out} = {expression(one)};")
             out[f"gxt{back}"] = renamed(graph.grad_x)
             for k, root in enumerate(graph.roots):
                 added[k].append(atom(renamed(root.value)))
