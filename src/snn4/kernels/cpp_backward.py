@@ -10,6 +10,7 @@ is learned per neuron they go on from one period of neurons to the next, for wha
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -114,13 +115,13 @@ class Backward(Pieces):
             self.put(f"      std::memcpy(local + (((t + 1) / K - 1) * {count} + {k}) * TILE, s{k}_b, (size_t)bytes);")
         self.put("    } }", "  }")
 
-    @property
+    @functools.cached_property
     def held(self) -> frozenset[int]:
         """The states of which the derivative needs every step: as they were before it or after it."""
         graph = self.graph
         return frozenset(k for k in self.states if {graph.states[k], graph.new_states[k]} & set(self.cut))
 
-    @property
+    @functools.cached_property
     def rows_of(self) -> dict[str, int]:
         """Rows that the derivative needs of every step, side by side: states, and what else it needs."""
         graph = self.graph
