@@ -79,6 +79,19 @@ class Recipe:
         """Options of a tiny run."""
         return self.config.smoke()
 
+    def small(self) -> Any:
+        """Options for a CPU, of a recipe that is written for a GPU.
+
+        Raises:
+            OptionError: the recipe has no others than its own.
+        """
+        make = getattr(self.config, "small", None)
+        if make is None:
+            raise OptionError(
+                f"--small is given for {self.name}", "a recipe that is written for a GPU", "Leave it away."
+            )
+        return make()
+
 
 def names() -> list[str]:
     """All recipes.

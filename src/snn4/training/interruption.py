@@ -54,10 +54,12 @@ def time_limit(minutes: float | None) -> Iterator[None]:
         >>> from snn4.training import FitConfig, Task, fit
         >>> task = Task(lambda x, _: x[None], lambda ys: ys.mean(0), torch.nn.functional.cross_entropy)
         >>> split = Split(torch.eye(2), torch.tensor([0, 1]))
-        >>> with time_limit(1e-6):
-        ...     fit(torch.nn.Linear(2, 2), task, split, split, FitConfig(epochs=9), seed=0, progress=False)
-        Traceback (most recent call last):
-        snn4.training.interruption.OutOfTime: stopped in epoch 1, after step 1; ...
+        >>> try:
+        ...     with time_limit(1e-6):
+        ...         fit(torch.nn.Linear(2, 2), task, split, split, FitConfig(epochs=9), seed=0, progress=False)
+        ... except OutOfTime as stop:
+        ...     print(stop)
+        stopped in epoch 1, after step 1; nothing is kept, because fit() got no folder.
     """
     if minutes is not None and not 0 < minutes < math.inf:
         raise OptionError(f"the time limit is {minutes} minutes", "a number above 0, or None for no limit")
