@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -104,9 +106,30 @@ def images(monkeypatch):
         monkeypatch.setattr(module, "load", lambda *_a, **_k: made_up(40))
 
 
+@pytest.fixture
+def unreported(monkeypatch):
+    """Without the page and the measurements of a run, which take most of its time."""
+    import snn4.recipes.comparison as comparison
+
+    for name in ("write_report", "write_snapshot"):
+        monkeypatch.setattr(comparison, name, lambda *_a, **_k: None)
+    monkeypatch.setattr(comparison, "measure", lambda *_a: {})
+
+
 @pytest.mark.usefixtures("images")
+def test_a_tiny_run_goes_all_the_way(tmp_path, run):
+    # DSR's, whose neurons send numbers
+    recipe = get(NAMES[1])
+    config = recipe.smoke()
+    result = run(recipe, config, tmp_path)
+    assert "<html" in (tmp_path / "report.html").read_text()
+    assert "snn" in str(profile_folder(tmp_path))
+    assert evaluate_folder(tmp_path, None, False)["snn"]["test_accuracy"] == result["snn"]["test_accuracy"]
+
+
+@pytest.mark.usefixtures("images", "unreported")
 @pytest.mark.parametrize("name", NAMES)
-def test_a_tiny_run_goes_all_the_way(name, tmp_path, run):
+def test_every_one_trains_and_says_what_it_took(name, tmp_path, run):
     recipe = get(name)
     config = recipe.smoke()
     result = run(recipe, config, tmp_path)
@@ -115,8 +138,6 @@ def test_a_tiny_run_goes_all_the_way(name, tmp_path, run):
         took = result[network]["train_seconds"]
         assert result[network]["samples_per_second"] == pytest.approx(36 / took)
     assert read_config(tmp_path)[1] == config
-    assert evaluate_folder(tmp_path, None, False)["snn"]["test_accuracy"] == result["snn"]["test_accuracy"]
-    assert "snn" in str(profile_folder(tmp_path))
 
 
 @pytest.mark.usefixtures("images")
@@ -137,7 +158,7 @@ def tiny():
     return recipe, dataclasses.replace(recipe.smoke(), epochs=3, first_epochs=2, limit=None)
 
 
-@pytest.mark.usefixtures("images")
+@pytest.mark.usefixtures("images", "unreported")
 def test_it_begins_with_one_step_and_goes_on_with_all(tiny, tmp_path, run):
     recipe, config = tiny
     result = run(recipe, config, tmp_path)
@@ -152,12 +173,14 @@ def test_it_begins_with_one_step_and_goes_on_with_all(tiny, tmp_path, run):
     assert torch.equal(began["net/conv.weight"], chosen["best/conv.weight"])
 
 
-@pytest.mark.usefixtures("images")
+@pytest.mark.usefixtures("images", "unreported")
 def test_calls_of_seconds_and_a_journey_in_parts_end_as_one_run(tiny, tmp_path, run):
     recipe, config = tiny
     config = dataclasses.replace(config, networks="snn")
+    (tmp_path / "whole").mkdir()
     run(recipe, config, tmp_path / "whole")
     folder, calls = tmp_path / "run0", 0
+    folder.mkdir()
     while True:
         try:
             # over at once: one step a call, and a validation that is over before it has begun is made again
@@ -202,3 +225,43 @@ def test_cutout_blanks_with_the_mean_colour_of_the_stored_bytes():
     # the square is twice as large as the image: it covers at least a quarter of it, wherever its centre is
     assert (images == 102).all(1).flatten(1).float().mean(1).min() >= 0.25
     assert make_task(data, TrainingOptions()).augment is None
+
+
+@pytest.fixture(scope="module")
+def script():
+    """benchmarks/gpu_recipe.py."""
+    place = Path(__file__).parents[2] / "benchmarks" / "gpu_recipe.py"
+    spec = importlib.util.spec_from_file_location("gpu_recipe", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.usefixtures("images", "unreported")
+def test_one_command_makes_a_call_and_the_next_one_goes_on(script, tmp_path, capsys):
+    def call(*words):
+        found = script.main([NAMES[2], "--dry", *map(str, words)])
+        assert json.loads(capsys.readouterr().out.splitlines()[-1]) == found
+        return found
+
+    first = call("--run", tmp_path / "a", "--to", tmp_path / "1", "--minutes", 1e-9, "--set", "networks=snn", "steps=3")
+    assert (first["finished"], first["last_epoch"], first["neurons"]) == (False, None, "the CPU")
+    second = call("--run", tmp_path / "b", "--from", tmp_path / "1", "--to", tmp_path / "2")
+    assert second["finished"]
+    assert set(second["networks"]) == {"snn"}
+    assert second["networks"]["snn"]["samples_per_second"] > 0
+    config = read_config(tmp_path / "b")[1]
+    assert (config.networks, config.steps) == ("snn", 3)
+    unpack(tmp_path / "2", tmp_path / "c")
+    result = json.loads((tmp_path / "c" / "result.json").read_text())
+    assert result["snn"]["test_accuracy"] == second["networks"]["snn"]["test_accuracy"]
+
+
+def test_options_of_the_script_are_checked(script):
+    config = get(NAMES[0]).config()
+    found = script.changed(config, ["train.cutout=16", 'neuron.surrogate_settings=["scale=0.5"]', "limit=null"])
+    assert (found.train.cutout, found.neuron.surrogate_settings, found.limit) == (16, ("scale=0.5",), None)
+    with pytest.raises(OptionError, match="cut"):
+        script.changed(config, ["train.cut=16"])
+    with pytest.raises(TypeError, match="networks"):
+        script.changed(config, ["networks=ann"])
