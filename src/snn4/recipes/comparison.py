@@ -160,7 +160,11 @@ def make_task(data: DataSet, training: TrainingOptions) -> Task:
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
         return cross_entropy(logits, targets, label_smoothing=training.label_smoothing)
 
-    changes: list[Augmentation] = [Shift(training.shift)] * bool(training.shift) + [Flip()] * training.flip
+    changes: list[Augmentation] = []
+    if training.shift:
+        changes.append(Shift(training.shift))
+    if training.flip:
+        changes.append(Flip())
     if training.cutout:
         mean = sum(data.mean) / len(data.mean)
         changes.append(Cutout(training.cutout, round(255 * mean) if data.train.inputs.dtype == torch.uint8 else mean))
@@ -273,7 +277,7 @@ def compare(
         if not resume:
             write_json(out / "config.json", {"schema": SCHEMA, "recipe": experiment.recipe, "config": options})
             write_json(out / "environment.json", environment())
-        how = {"seed": config.seed, "folder": out, "progress": progress}
+        how: dict[str, Any] = {"seed": config.seed, "folder": out, "progress": progress}
         how["identity"] = {"recipe": experiment.recipe, "options": options}
         fitted: dict[str, Fitted] = {}
         for name, net in networks.items():

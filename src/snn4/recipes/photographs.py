@@ -2,8 +2,8 @@
 
 As they stand they train the network of a paper, in bfloat16, with the data set as bytes in the GPU's memory and
 augmentation there. `--small` is the same experiment for a CPU: `ms_resnet_small`, AdamW, and most epochs with one step.
-`--minutes 9` cuts a run into calls; `--networks snn` leaves the ANN and its twin for another time, since all three take
-about one and a half times as long as the SNN with T = 4.
+`--minutes 9` cuts a run into calls; `--networks snn` leaves the ANN and its twin for another time: all three have
+one and a half times the operations of the SNN with T = 4.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class Photographs:
             device="cpu",
         )
         # a spike representation needs its steps; a surrogate can begin with one
-        first = 0 if train.route == "dsr" else 45
-        return dataclasses.replace(usual, network="small", epochs=60, steps=4, first_epochs=first, train=train)
+        first = 0 if train.route == "dsr" else 60
+        return dataclasses.replace(usual, network="small", epochs=90, steps=4, first_epochs=first, train=train)
 
     @classmethod
     def smoke(cls) -> Self:

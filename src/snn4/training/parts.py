@@ -88,11 +88,12 @@ def pack(folder: str | os.PathLike[str], out: str | os.PathLike[str], *, mib: fl
     if room < 1 or count < 1:
         raise StorageError(f"parts are to be {count} of {mib:g} MiB", "at least one, of 0.01 MiB or more")
     found = _collect(folder)
-    for level in range(len(_STEPS) + 1):
+    level = 0
+    content, changed = _image(found, level)
+    while len(content) > room * count and level < len(_STEPS):
+        level += 1
         content, changed = _image(found, level)
-        if len(content) <= room * count:
-            break
-    else:
+    if len(content) > room * count:
         raise StorageError(
             f"{folder} needs {len(content) / MIB:.1f} MiB, rounded as far as possible",
             f"at most {count} parts of {mib:g} MiB",
@@ -181,6 +182,9 @@ def _image(found: Mapping[str, Any], level: int) -> tuple[bytes, tuple[str, ...]
         tensors: Image = _best_alone(whole) if _over(files[name]) else whole
         for group, words in _STEPS[: 0 if tensors is not whole else level]:
             smaller = _rounded(tensors, group) if group else _without_best(tensors, files[name])
+            if not group:
+                # what stays behind was not rounded
+                changed = [line for line in changed if line != f"{name}: {_STEPS[0][1]}"]
             changed += [f"{name}: {words}"] * (smaller is not tensors)
             tensors = smaller
         dtypes[name] = {key: _short(whole[key]) for key, t in tensors.items() if t.dtype != whole[key].dtype}
