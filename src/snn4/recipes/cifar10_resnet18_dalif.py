@@ -1,8 +1,10 @@
 """ResNet-18 with DA-LIF on CIFAR-10, T = 4: every layer learns the weight of its input and its decay, apart.
 
 The paper's settings for this network and all of its figures are unknown; everything here but the neuron is ours, and
-nothing is expected. `--neuron.kind plif --neuron.settings none` and `--neuron.kind lif` are the arms beside it, under
-the same recipe. Nobody has run it on a GPU yet.
+nothing is expected. Arms beside it under the same recipe, with the same reset:
+    --neuron.kind plif --neuron.settings
+    --neuron.kind lif --neuron.settings --neuron.v-reset 0
+Nobody has run it on a GPU yet.
 
 Paper: [zhang2025dalif]
 """
