@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import get_args
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from snn4 import nn
 from snn4.core.errors import OptionError
 from snn4.data import DataSet, Split
 from snn4.recipes import get
+from snn4.recipes.cells import FEED_FORWARD, Cell
 from snn4.recipes.comparison import make_networks, make_tasks
 from snn4.recipes.sequences import one_answer, step_answers
 from snn4.recipes.snapshot import write_snapshot
@@ -51,6 +53,77 @@ def test_the_ann_has_relus_in_the_neurons_place_and_the_same_integrators(name):
     assert type(ann.neuron1.body) is torch.nn.ReLU
     assert type(snn.neuron1.body) is (nn.ALIF if recipe.smoke().cell == "alif" else nn.LIF)
     assert str(snn.readout) == str(ann.readout)
+
+
+@pytest.mark.parametrize("cell", get_args(Cell))
+def test_every_cell_makes_a_network_that_learns(cell):
+    recipe = get("shd")
+    config = dataclasses.replace(recipe.smoke(), cell=cell, hidden=(16, 8), recurrent=cell not in FEED_FORWARD)
+    nets = make_networks(recipe.experiment(config), config)
+    xs = torch.randint(3, (10, 2, 140)).float()
+    nets["snn"](xs).square().sum().backward()
+    assert nets["snn"].linear1.weight.grad.any()
+    # the ANN has the same widths, and feeds back where the SNN does
+    assert nets["ann"].linear2.weight.shape == (8, 16)
+    assert isinstance(nets["ann"].neuron1, nn.Recurrent) is config.recurrent
+    assert isinstance(nets["snn"].linear1, nn.DendriticLinear) is (cell == "dh_lif")
+
+
+def test_neurons_that_a_loop_cannot_take_are_refused_with_the_way_out():
+    recipe = get("shd")
+    for cell in FEED_FORWARD:
+        with pytest.raises(OptionError, match="--no-recurrent"):
+            recipe.experiment(dataclasses.replace(recipe.smoke(), cell=cell))
+
+
+def test_steps_without_a_label_become_class_0_where_that_is_asked_for():
+    recipe = get("ecg")
+    data = made(Split(torch.zeros(1, 3, 4), torch.tensor([[2, -1, 1]])))
+    left_out = recipe.experiment(recipe.smoke()).prepare(data)
+    filled = recipe.experiment(dataclasses.replace(recipe.smoke(), unlabelled="class_0")).prepare(data)
+    assert left_out.test.targets.tolist() == [[2, -1, 1]]
+    assert filled.train.targets.tolist() == filled.test.targets.tolist() == [[2, 0, 1]]
+
+
+def test_samples_move_in_time_and_along_channels():
+    batch = torch.zeros(32, 9, 7, dtype=torch.uint8)
+    batch[:, 4, 3] = 1
+    options = dataclasses.replace(get("shd").config().train, shift=2)
+    task = one_answer(9)(made(Split(batch, torch.zeros(32, dtype=torch.int64))), options)
+    moved = task.augment(batch, torch.Generator().manual_seed(0))
+    assert moved.shape == batch.shape
+    assert moved.flatten(1).sum(1).tolist() == [1] * 32
+    _, frames, channels = moved.nonzero(as_tuple=True)
+    assert set(frames.tolist()) == set(range(2, 7))
+    assert set(channels.tolist()) == set(range(1, 6))
+
+
+def test_neurons_side_by_side_have_one_row_each_and_the_ann_beside_them(tmp_path, monkeypatch):
+    frames = torch.randint(2, (40, 12, 140), dtype=torch.uint8)
+    data = made(Split(frames, torch.arange(40) % 20), 20)
+    monkeypatch.setattr("snn4.recipes.study.load", lambda *_, **__: data)
+    recipe = get("shd_neurons")
+    config = dataclasses.replace(recipe.smoke(), steps=6)
+    result = recipe.main(config, out=tmp_path, resume=False, progress=False, lang="en", data=None, download=False)
+    assert [(row["cell"], row["form"]) for row in result["study"]] == [
+        ("lif", "recurrent"),
+        ("psn", "feed-forward"),
+        ("relu", "recurrent"),
+    ]
+    lif, psn, relu = result["study"]
+    # recurrent weights and biases, and a time constant a layer; PSN has 6 x 6 weights and 6 thresholds
+    assert lif["parameters"] == relu["parameters"] + 1
+    assert psn["parameters"] == relu["parameters"] - (16 * 16 + 16) + 42
+    with pytest.raises(OptionError, match="--cells"):
+        recipe.main(
+            dataclasses.replace(config, cells=("lif", "lif")),
+            out=tmp_path,
+            resume=False,
+            progress=False,
+            lang="en",
+            data=None,
+            download=False,
+        )
 
 
 def test_frames_are_averaged_and_scaled():

@@ -130,6 +130,7 @@ class Experiment:
         expected: figures that the results must reach.
         timed: of a network of spike times.
         task: how all three are trained, where they do not get one frame that is held.
+        prepare: changes the data set before anything else sees it.
     """
 
     recipe: str
@@ -141,6 +142,7 @@ class Experiment:
     expected: Mapping[str, Any]
     timed: Timed | None = None
     task: Callable[[DataSet, TrainingOptions], Task] | None = None
+    prepare: Callable[[DataSet], DataSet] = lambda data: data
 
 
 def make_task(data: DataSet, training: TrainingOptions) -> Task:
@@ -263,7 +265,7 @@ def compare(
     # the opponents have no state, and so no time to put outermost
     usual = dataclasses.replace(usual, online="no")
     fits = {name: (config.train if name == "snn" else usual).fit_config(config.epochs) for name in networks}
-    dataset = load(experiment.data, data, download=download)
+    dataset = experiment.prepare(load(experiment.data, data, download=download))
     train, val = splits(dataset, experiment.validation, config)
     tasks = make_tasks(experiment, config, dataset)
     options: dict[str, Any] = dataclasses.asdict(config)  # pyright: ignore[reportArgumentType, reportCallIssue]

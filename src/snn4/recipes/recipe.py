@@ -42,6 +42,8 @@ _NAMES = (
     "radar",
     "ecg",
     "shd",
+    "ecg_neurons",
+    "shd_neurons",
 )
 
 
