@@ -103,27 +103,24 @@ def test_neurons_side_by_side_have_one_row_each_and_the_ann_beside_them(tmp_path
     data = made(Split(frames, torch.arange(40) % 20), 20)
     monkeypatch.setattr("snn4.recipes.study.load", lambda *_, **__: data)
     recipe = get("shd_neurons")
-    config = dataclasses.replace(recipe.smoke(), steps=6)
-    result = recipe.main(config, out=tmp_path, resume=False, progress=False, lang="en", data=None, download=False)
-    assert [(row["cell"], row["form"]) for row in result["study"]] == [
-        ("lif", "recurrent"),
-        ("psn", "feed-forward"),
-        ("relu", "recurrent"),
-    ]
-    lif, psn, relu = result["study"]
-    # recurrent weights and biases, and a time constant a layer; PSN has 6 x 6 weights and 6 thresholds
-    assert lif["parameters"] == relu["parameters"] + 1
-    assert psn["parameters"] == relu["parameters"] - (16 * 16 + 16) + 42
+    how = {"resume": False, "progress": False, "lang": "en", "data": None, "download": False}
+    config = dataclasses.replace(recipe.smoke(), steps=6, cells=("psn", "relu"))
+    rows = recipe.main(config, out=tmp_path, **how)["study"]
+    assert [(row["cell"], row["form"]) for row in rows] == [("psn", "feed-forward"), ("relu", "recurrent")]
+    # 6 x 6 weights over time and 6 thresholds in place of 16 x 16 recurrent weights and 16 biases
+    assert rows[0]["parameters"] == rows[1]["parameters"] - (16 * 16 + 16) + 42
     with pytest.raises(OptionError, match="--cells"):
-        recipe.main(
-            dataclasses.replace(config, cells=("lif", "lif")),
-            out=tmp_path,
-            resume=False,
-            progress=False,
-            lang="en",
-            data=None,
-            download=False,
-        )
+        recipe.main(dataclasses.replace(config, cells=("lif", "lif")), out=tmp_path, **how)
+
+
+def test_options_of_time_constants_come_back_from_the_folder_of_a_run(tmp_path):
+    from snn4.core.files import write_json
+    from snn4.recipes.cells import Starts
+    from snn4.recipes.common import read_config
+
+    config = dataclasses.replace(get("ecg").smoke(), starts=Starts(omega=(1.0, 25.0)))
+    write_json(tmp_path / "config.json", {"schema": 1, "recipe": "ecg", "config": dataclasses.asdict(config)})
+    assert read_config(tmp_path)[1] == config
 
 
 def test_frames_are_averaged_and_scaled():

@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from snn4.core.errors import OptionError
 from snn4.data import DataSet, Shift
 from snn4.objectives import cross_entropy
-from snn4.recipes.cells import Cell, network
+from snn4.recipes.cells import Cell, Starts, network
 from snn4.recipes.comparison import Experiment
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.training import Task
@@ -39,10 +39,15 @@ class SequenceOptions:
     """Widths of the hidden layers."""
     recurrent: bool = True
     """Whether hidden layers feed back to themselves."""
+    gain: float = 0.2
+    """Of the recurrent weights at the start, an orthogonal matrix."""
     dropout: float = 0.2
     """Probability behind each hidden layer, one mask for all steps."""
+    readout_tau: float = 20.0
+    """Where the time constants of the integrators behind the output start, in steps; learned, one a class."""
     limit: int | None = None
     """Use only so many training samples."""
+    starts: Starts = dataclasses.field(default_factory=Starts)
     neuron: NeuronOptions = dataclasses.field(
         default_factory=lambda: NeuronOptions(tau=20.0, learn_tau=True, surrogate="fastsigmoid")
     )
@@ -85,7 +90,17 @@ def sequence_experiment(
     Raises:
         OptionError: an unknown cell, or one that cannot be recurrent.
     """
-    build = network(inputs, config.hidden, classes, cell, recurrent=config.recurrent, dropout=config.dropout)
+    build = network(
+        inputs,
+        config.hidden,
+        classes,
+        cell,
+        recurrent=config.recurrent,
+        gain=config.gain,
+        dropout=config.dropout,
+        readout_tau=config.readout_tau,
+        starts=config.starts,
+    )
     widths = "-".join(map(str, (inputs, *config.hidden, classes)))
     words = f"{'recurrent' if config.recurrent else 'feed-forward'} {widths}, leaky integrators behind the output"
     return Experiment(recipe, title, recipe, validation, words, build, **more)
