@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from snn4.core.errors import OptionError
-from snn4.data import DataSet, Shift
+from snn4.data import DataSet
 from snn4.objectives import cross_entropy
 from snn4.recipes.cells import Cell, Starts, network
 from snn4.recipes.comparison import Experiment
@@ -136,12 +136,21 @@ def one_answer(steps: int, scale: float = 1.0) -> Callable[[DataSet, TrainingOpt
 
 def _moved(most: int) -> Callable[[Tensor, Generator], Tensor]:
     """Move each sample by up to so many stored frames, and by up to so many channels."""
-    shift = Shift(most)
 
     def augment(batch: Tensor, generator: Generator) -> Tensor:
-        return shift(batch.flatten(2).unsqueeze(1), generator).squeeze(1)
+        frames = batch.flatten(2)
+        padded = torch.nn.functional.pad(frames, (most,) * 4)
+        # every place that the window may take; one of them is copied for each sample
+        places = padded.unfold(1, frames.shape[1], 1).unfold(2, frames.shape[2], 1)
+        samples = torch.arange(len(frames), device=frames.device)
+        rows, columns = (_draw(len(frames), 2 * most + 1, generator).to(frames.device) for _ in "tc")
+        return places[samples, rows, columns]
 
     return augment
+
+
+def _draw(count: int, end: int, generator: Generator) -> Tensor:
+    return torch.randint(end, (count,), generator=generator, device=generator.device)
 
 
 def step_answers(_data: DataSet, training: TrainingOptions) -> Task:

@@ -16,11 +16,13 @@ import torch
 
 from snn4.core.errors import OptionError
 from snn4.recipes.cells import FEED_FORWARD, Cell
-from snn4.recipes.comparison import Experiment
+from snn4.recipes.comparison import Experiment, make_networks, make_tasks
+from snn4.recipes.costs import step_cost
 from snn4.recipes.recipe import Main
-from snn4.recipes.study import Study
+from snn4.recipes.study import Study, three
 from snn4.recipes.tables import COLUMNS, Cells, Column, Row, grouped, table
-from snn4.recipes.trials import Trial, run_trials, seeds_of
+from snn4.recipes.trials import Trial, seeds_of
+from snn4.training import recorded_spikes
 from snn4.view import pictures
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ __all__ = ["Member", "draw", "side_by_side", "tables"]
 
 Member = Cell | Literal["relu"]
 """A cell, or the ANN's."""
-_COLUMNS = (COLUMNS[1], COLUMNS[0], Column("parameters", "parameters", 1, 0), *COLUMNS[2:])
+_COLUMNS = (COLUMNS[1], COLUMNS[0], Column("parameters", "parameters", 1, 0), *COLUMNS[2:5], COLUMNS[6])
+_WATCHED = 64
 
 
 def side_by_side(name: str, title: str, make: Callable[[Any, Cell], Experiment]) -> Main:
@@ -54,10 +57,14 @@ def side_by_side(name: str, title: str, make: Callable[[Any, Cell], Experiment])
     ) -> dict[str, Any]:
         if not config.cells or len(set(config.cells)) != len(config.cells):
             raise OptionError(f"--cells got {config.cells}", "at least one, and none twice")
-        trials = [_trial(config, make, cell, seed) for seed in seeds_of(config) for cell in config.cells]
+        runs = [(cell, seed) for seed in seeds_of(config) for cell in config.cells]
+        trials = [_trial(config, make, cell, seed) for cell, seed in runs]
         study = Study(name, title, config, out, progress, data, download)
         study.begin(resume=resume)
-        rows = run_trials(study, trials)
+        rows = [
+            study.row(one.name, lambda folder, one=one: _run(study, one, folder), one.labels, refusals=True)
+            for one in trials
+        ]
         return study.end(rows, tables(rows), {"cells": draw(rows)} if any("failed" not in row for row in rows) else {})
 
     return main
@@ -73,6 +80,29 @@ def _trial(config: Any, make: Callable[[Any, Cell], Experiment], cell: Member, s
         experiment = dataclasses.replace(experiment, build=lambda _neuron, steps: build(torch.nn.ReLU, steps))
     labels = {"cell": cell, "form": "recurrent" if recurrent else "feed-forward", "seed": seed}
     return Trial(f"{cell}-seed{seed}", labels, experiment, one)
+
+
+def _run(study: Study, trial: Trial, folder: Path) -> dict[str, Any]:
+    """Train, test once, and see what a step costs and who fires; nothing here looks at a loop step by step."""
+    experiment, config = trial.experiment, trial.config
+    net = make_networks(experiment, config)["snn"]
+    dataset = experiment.prepare(study.load(experiment.data))
+    task = make_tasks(experiment, config, dataset)["snn"]
+    train, val, test = three(dataset, experiment.validation, config)
+    how = config.train.fit_config(config.epochs)
+    found = study.learn(folder, net, task, (train, val, test), how, seed=config.seed)
+    cost = step_cost(net, task, train.take(torch.arange(min(how.batch_size, len(train)))), how, config.seed)
+    some = test.take(torch.arange(min(_WATCHED, len(test))))
+    with torch.no_grad(), recorded_spikes(net) as spikes:
+        net(task.encode(some.inputs, torch.Generator().manual_seed(config.seed)))
+    fired = sum(s.sum().item() for s in spikes.values())
+    places = sum(s.numel() for s in spikes.values())
+    return {
+        **found,
+        "step_ms": cost.milliseconds,
+        "peak_bytes": cost.peak_bytes,
+        "firing_rate": fired / places if places else None,
+    }
 
 
 def tables(rows: Sequence[Row]) -> dict[str, Cells]:
