@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import get_args
 
 import pytest
@@ -51,7 +52,8 @@ def test_the_ann_has_relus_in_the_neurons_place_and_the_same_integrators(name):
     snn, ann = nets["snn"], nets["ann"]
     assert type(snn.neuron1) is type(ann.neuron1) is nn.Recurrent
     assert type(ann.neuron1.body) is torch.nn.ReLU
-    assert type(snn.neuron1.body) is (nn.ALIF if recipe.smoke().cell == "alif" else nn.LIF)
+    made = {"lif": nn.LIF, "alif": nn.ALIF, "se_adlif": nn.SEAdLIF}
+    assert type(snn.neuron1.body) is made[recipe.smoke().cell]
     assert str(snn.readout) == str(ann.readout)
 
 
@@ -127,6 +129,15 @@ def test_frames_are_averaged_and_scaled():
     batch = torch.tensor([[[0], [10], [20], [40]]], dtype=torch.uint8)
     task = one_answer(2, 0.1)(made(Split(batch, torch.tensor([0]))), get("radar").config().train)
     assert task.encode(batch, torch.Generator()).flatten().tolist() == pytest.approx([0.5, 3.0])
+
+
+def test_the_mean_share_is_the_mean_of_the_softmax_at_each_step():
+    ys = torch.tensor([[[0.0, 0.0]], [[math.log(9.0), 0.0]]])
+    batch = torch.zeros(1, 2, 1, dtype=torch.uint8)
+    task = one_answer(2, shares=True)(made(Split(batch, torch.tensor([0]))), get("shd").config().train)
+    # (1/2 + 9/10) / 2
+    assert task.readout(ys).exp().flatten().tolist() == pytest.approx([0.7, 0.3])
+    assert task.loss(task.readout(ys), torch.tensor([0])).item() == pytest.approx(-math.log(0.7))
 
 
 def test_a_class_a_step_is_judged_by_labelled_steps_and_pictured_at_the_last_of_them(tmp_path):

@@ -8,6 +8,7 @@ activations of its quantised twin have the bits that tell T + 1 values apart, mo
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -106,12 +107,13 @@ def sequence_experiment(
     return Experiment(recipe, title, recipe, validation, words, build, **more)
 
 
-def one_answer(steps: int, scale: float = 1.0) -> Callable[[DataSet, TrainingOptions], Task]:
+def one_answer(steps: int, scale: float = 1.0, *, shares: bool = False) -> Callable[[DataSet, TrainingOptions], Task]:
     """The task of one class a sample: the mean of the integrators over time, cross-entropy.
 
     Args:
         steps: neighbouring frames are averaged until so many are left.
         scale: what stored values are multiplied by.
+        shares: the mean is that of the softmax at each step, so that no step counts more than another.
 
     Raises:
         OptionError: no step.
@@ -129,9 +131,18 @@ def one_answer(steps: int, scale: float = 1.0) -> Callable[[DataSet, TrainingOpt
         def loss(logits: Tensor, targets: Tensor) -> Tensor:
             return cross_entropy(logits, targets, label_smoothing=training.label_smoothing)
 
-        return Task(encode, lambda ys: ys.mean(0), loss, _moved(training.shift) if training.shift else None)
+        return Task(encode, _mean_share if shares else _mean, loss, _moved(training.shift) if training.shift else None)
 
     return task
+
+
+def _mean(ys: Tensor) -> Tensor:
+    return ys.mean(0)
+
+
+def _mean_share(ys: Tensor) -> Tensor:
+    # as logarithms, whose softmax they are again
+    return ys.log_softmax(-1).logsumexp(0) - math.log(len(ys))
 
 
 def _moved(most: int) -> Callable[[Tensor, Generator], Tensor]:
