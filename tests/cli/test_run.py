@@ -25,6 +25,12 @@ def test_defaults(snn4, recipe):
     assert (call["lang"], call["data"], call["download"], call["progress"]) == ("en", None, False, False)
 
 
+@pytest.mark.parametrize(("words", "augment"), [("--augment", True), ("--no-augment", False)])
+def test_a_switch_can_be_said_where_it_is_the_default_too(snn4, recipe, words, augment):
+    assert snn4(f"run fake {words}").code == 0
+    assert recipe.calls[0]["config"].augment is augment
+
+
 def test_smoke_starts_from_the_small_config(snn4, recipe):
     snn4("run fake --smoke --seed 5")
     assert recipe.calls[0]["config"] == recipe.config(epochs=1, seed=5)

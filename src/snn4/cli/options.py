@@ -21,8 +21,8 @@ _BOX = "╭╮╰╯─│ "
 def parse(kind: type[T], args: Sequence[str], command: str, *, default: T | None = None, about: str = "") -> T:
     """Fill a dataclass from the words of the command line.
 
-    A field without a default is positional; a bool is a switch; a nested dataclass gives dotted options:
-    `--neuron.tau`.
+    A field without a default is positional; a bool is two switches, `--flip` and `--no-flip`; a nested dataclass gives
+    dotted options: `--neuron.tau`.
 
     Args:
         kind: its fields are the options, their docstrings the help.
@@ -45,7 +45,7 @@ def parse(kind: type[T], args: Sequence[str], command: str, *, default: T | None
                 description=about or kind.__doc__,
                 args=list(args),
                 return_unknown_args=True,
-                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalRequiredArgs),
+                config=(tyro.conf.PositionalRequiredArgs,),
                 **({} if default is None else {"default": default}),
             )
     except SystemExit as stop:
@@ -78,10 +78,10 @@ def _names(holder: Any, prefix: str = "--") -> Iterator[str]:
         value = getattr(holder, field.name, None)
         if dataclasses.is_dataclass(value):
             yield from _names(value, prefix if field.metadata.get("flat") else f"{prefix}{_dashed(field.name)}.")
-        elif field.default is True:
-            yield f"{prefix}no-{_dashed(field.name)}"
         else:
             yield prefix + _dashed(field.name)
+            if isinstance(value, bool):
+                yield f"{prefix}no-{_dashed(field.name)}"
 
 
 def _dashed(name: str) -> str:
