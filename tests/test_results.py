@@ -103,7 +103,7 @@ def test_exact_spike_times_reach_what_is_claimed():
 
 
 def test_the_ecg_reaches_the_published_accuracy():
-    # 85.89 % of all steps is that of the adaptive network's own checkpoint; BRF stays below it where unlabelled steps count
+    # 85.89 % of all steps is that of the authors' own checkpoint; BRF stays below it where unlabelled steps count
     for part, cells in {"class_0": {"alif"}, "left_out": {"alif", "brf"}}.items():
         rows = json.loads((ROOT / f"results/ecg-neurons/{part}/result.json").read_text())["study"]
         for cell in cells:
