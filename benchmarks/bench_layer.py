@@ -24,23 +24,18 @@ import ctypes
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import peers, turns, write
+from common import ALIF, Dendrite, Layer, ours, peers, turns, write
 from torch import Tensor
 
-from snn4.core.states import state
-from snn4.kernels import build, keep_memory, use
+from snn4.kernels import build, keep_memory
 from snn4.neurons import LIF
-from snn4.surrogates import ATan
-from snn4.through_time import Neuron
 
 # all with as many elements as the first: beyond the caches at every T
 LARGE = "4x64x64x32x32,16x64x16384,100x40x4096,500x64x512"
 SHAPES = LARGE + ",16x16x16384,100x16x4096,500x16x512"
-Layer = Callable[[Tensor], Tensor]
 
 STREAM = r"""
 #include <cstddef>
@@ -69,53 +64,6 @@ extern "C" void add(const float* a, const float* b, float* c, size_t n, int thre
   #pragma omp parallel for schedule(static) num_threads(threads)
   for (size_t i = 0; i < n / WIDTH; i++) PUT(c + i * WIDTH, SUM(GET(a + i * WIDTH), GET(b + i * WIDTH))); }
 """
-
-
-class ALIF(Neuron):
-    """A neuron as a user would write it: two states."""
-
-    State = state("v", "a")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.surrogate = ATan()
-
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """An adapting threshold."""
-        v = 0.9 * state.v + x
-        theta = 1.0 + 0.2 * state.a
-        s = self.surrogate(v - theta)
-        return s, self.State(v - s * theta, 0.95 * state.a + s)
-
-
-class Dendrite(Neuron):
-    """A neuron as a user would write it: three states, learned parameters per channel."""
-
-    State = state("d", "v", "s")
-
-    def __init__(self, features: tuple[int, ...]) -> None:
-        super().__init__()
-        self.surrogate = ATan()
-        channels = (features[0], *(1 for _ in features[1:]))
-        self.b1 = torch.nn.Parameter(torch.full(channels, -0.4))
-        self.b2 = torch.nn.Parameter(torch.full(channels, 0.3))
-
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Two compartments."""
-        d = state.d - torch.sigmoid(self.b1) * state.v - 0.5 * state.s + x
-        v = state.v + torch.sigmoid(self.b2) * d - state.s
-        s = self.surrogate(v - 1.0)
-        return s, self.State(d, v, s)
-
-
-def ours(neuron: Neuron, implementation: str, **how: Any) -> Layer:
-    """One of our neurons, run in one way."""
-
-    def call(x: Tensor) -> Tensor:
-        with use(implementation, **how):
-            return neuron(x)
-
-    return call
 
 
 def agree(layer: Layer, reference: Layer, x: Tensor, grad: Tensor) -> str:

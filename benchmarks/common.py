@@ -1,4 +1,4 @@
-"""What the benchmarks share: the conditions, turns, peers' neurons, files of results."""
+"""What the benchmarks share: the conditions, turns, neurons of users and of peers, files of results."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ import torch
 from torch import Tensor
 
 import snn4
-from snn4.kernels import build
+from snn4.core.states import state
+from snn4.kernels import build, use
+from snn4.surrogates import ATan
+from snn4.through_time import Neuron
 
 RESULTS = Path(__file__).parent / "results"
+Layer = Callable[[Tensor], Tensor]
 
 
 def installed(name: str) -> str:
@@ -33,11 +37,14 @@ def installed(name: str) -> str:
         return ""
 
 
+def commit() -> str:
+    """Of the working copy, or nothing."""
+    words = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(words, capture_output=True, text=True, check=False, cwd=Path(__file__).parent).stdout.strip()
+
+
 def conditions() -> dict[str, Any]:
     """The machine and the software."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    ).stdout.strip()
     cpu = platform.processor()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -52,7 +59,7 @@ def conditions() -> dict[str, Any]:
         "python": platform.python_version(),
         "compiler": compiler.stamp if compiler else None,
         "snn4": snn4.__version__,
-        "commit": commit,
+        "commit": commit(),
         "peers": {name: installed(name) for name in ("snntorch", "spikingjelly", "norse", "sinabs")},
         "huge_pages_for_torch": os.environ.get("THP_MEM_ALLOC_ENABLE", "0"),
         "pool": os.environ.get("SNN4_POOL", "default"),
@@ -132,6 +139,53 @@ def show(title: str, rows: dict[str, dict[str, Any]]) -> None:
         cells = "  ".join(f"{key} {value}" for key, value in row.items())
         sys.stdout.write(f"  {name:<46} {cells}\n")
     sys.stdout.flush()
+
+
+class ALIF(Neuron):
+    """A neuron as a user would write it: two states."""
+
+    State = state("v", "a")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.surrogate = ATan()
+
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """An adapting threshold."""
+        v = 0.9 * state.v + x
+        theta = 1.0 + 0.2 * state.a
+        s = self.surrogate(v - theta)
+        return s, self.State(v - s * theta, 0.95 * state.a + s)
+
+
+class Dendrite(Neuron):
+    """A neuron as a user would write it: three states, learned parameters per channel."""
+
+    State = state("d", "v", "s")
+
+    def __init__(self, features: tuple[int, ...]) -> None:
+        super().__init__()
+        self.surrogate = ATan()
+        channels = (features[0], *(1 for _ in features[1:]))
+        self.b1 = torch.nn.Parameter(torch.full(channels, -0.4))
+        self.b2 = torch.nn.Parameter(torch.full(channels, 0.3))
+
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Two compartments."""
+        d = state.d - torch.sigmoid(self.b1) * state.v - 0.5 * state.s + x
+        v = state.v + torch.sigmoid(self.b2) * d - state.s
+        s = self.surrogate(v - 1.0)
+        return s, self.State(d, v, s)
+
+
+def ours(neuron: Neuron, implementation: str, low: torch.dtype | None = None, **how: Any) -> Layer:
+    """One of our neurons, run in one way."""
+
+    def call(x: Tensor) -> Tensor:
+        with use(implementation, **how), torch.autocast(x.device.type, low, enabled=low is not None):
+            return neuron(x)
+
+    return call
 
 
 class Sequence(torch.nn.Module):

@@ -29,7 +29,6 @@ import json
 import math
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -37,57 +36,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from common import ALIF, Dendrite, Layer, commit, installed, ours
 from torch import Tensor
 
 import snn4
 from snn4 import Learned, nn
-from snn4.core.states import state
 from snn4.kernels import TritonKernel, triton_plan, use
 from snn4.neurons import IF, LI, LIF, CubaLIF, exponential, plif
 from snn4.surrogates import ATan, FastSigmoid, Gaussian, MultiGaussian, Rectangle, Sigmoid, Triangle
 from snn4.through_time import Neuron, registry
 
-Layer = Callable[[Tensor], Tensor]
 SHAPES = {4: (64, 64, 64, 64), 16: (64, 65536), 100: (64, 8192), 500: (64, 2048)}
 CPU_SHAPES = {4: (64, 64, 32, 32), 100: (16, 4096), 500: (16, 512)}
 DRY_SHAPES = {4: (2, 3, 4), 9: (2, 5)}
-
-
-class ALIF(Neuron):
-    """A neuron as a user would write it: two states."""
-
-    State = state("v", "a")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.surrogate = ATan()
-
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """An adapting threshold."""
-        v = 0.9 * state.v + x
-        theta = 1.0 + 0.2 * state.a
-        s = self.surrogate(v - theta)
-        return s, self.State(v - s * theta, 0.95 * state.a + s)
-
-
-class Dendrite(Neuron):
-    """A neuron as a user would write it: three states, learned parameters per channel."""
-
-    State = state("d", "v", "s")
-
-    def __init__(self, features: tuple[int, ...]) -> None:
-        super().__init__()
-        self.surrogate = ATan()
-        channels = (features[0], *(1 for _ in features[1:]))
-        self.b1 = torch.nn.Parameter(torch.full(channels, -0.4))
-        self.b2 = torch.nn.Parameter(torch.full(channels, 0.3))
-
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Two compartments."""
-        d = state.d - torch.sigmoid(self.b1) * state.v - 0.5 * state.s + x
-        v = state.v + torch.sigmoid(self.b2) * d - state.s
-        s = self.surrogate(v - 1.0)
-        return s, self.State(d, v, s)
 
 
 class Bench:
@@ -147,26 +108,15 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def version(name: str) -> str | None:
-    """Of an installed package."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def conditions(bench: Bench) -> dict[str, Any]:
     """The machine and the software."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    ).stdout.strip()
     found: dict[str, Any] = {
         "dry": bench.dry,
         "python": platform.python_version(),
         "snn4": snn4.__version__,
-        "commit": commit or None,
+        "commit": commit() or None,
         "repeats": bench.repeats,
-        **{name: version(name) for name in ("torch", "triton", "numpy", "spikingjelly", "snntorch", "cupy")},
+        **{name: installed(name) or None for name in ("torch", "triton", "numpy", "spikingjelly", "snntorch", "cupy")},
     }
     if not bench.dry:
         about = torch.cuda.get_device_properties(bench.device)
@@ -261,19 +211,9 @@ def compare(worst: dict[str, Any], mine: dict[str, Tensor], loop: dict[str, Tens
 # ---------------------------------------------------------------------------------------------------------------- layer
 
 
-def ours(neuron: Neuron, implementation: str, low: torch.dtype | None = None, **how: Any) -> Layer:
-    """One of our neurons, run in one way."""
-
-    def call(x: Tensor) -> Tensor:
-        with use(implementation, **how), torch.autocast(x.device.type, low, enabled=low is not None):
-            return neuron(x)
-
-    return call
-
-
 def peers() -> Iterator[tuple[str, Layer]]:
     """LIF layers of other packages with each of their own implementations; one that does not run is named."""
-    if version("spikingjelly"):
+    if installed("spikingjelly"):
         functional = importlib.import_module("spikingjelly.activation_based.functional")
         neuron = importlib.import_module("spikingjelly.activation_based.neuron")
         surrogate = importlib.import_module("spikingjelly.activation_based.surrogate")
@@ -290,8 +230,8 @@ def peers() -> Iterator[tuple[str, Layer]]:
                     functional.reset_net(node)
                     return node(x)
 
-                yield f"spikingjelly {version('spikingjelly')} {backend}, {kind} reset", call
-    if version("snntorch"):
+                yield f"spikingjelly {installed('spikingjelly')} {backend}, {kind} reset", call
+    if installed("snntorch"):
         leaky = importlib.import_module("snntorch").Leaky(beta=0.9)
 
         def run_snntorch(x: Tensor) -> Tensor:
@@ -301,7 +241,7 @@ def peers() -> Iterator[tuple[str, Layer]]:
                 out.append(spikes)
             return torch.stack(out)
 
-        yield f"snntorch {version('snntorch')} Leaky", run_snntorch
+        yield f"snntorch {installed('snntorch')} Leaky", run_snntorch
 
 
 def turns(bench: Bench, layer: Layer, x: Tensor, grad: Tensor) -> Callable[[], list[float]]:

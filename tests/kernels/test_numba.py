@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from tests.kernels import laws
 from tests.kernels.twins import Adaptive, Dendrite, assert_close_gradients, assert_same_bits, inputs, relative, run
 
 import snn4
@@ -13,8 +14,8 @@ from snn4 import Learned
 from snn4.core.errors import MissingLibraryError, OptionError
 from snn4.core.states import state
 from snn4.kernels import build, numba_build, use
-from snn4.neurons import IF, LI, LIF, CubaLIF, exponential
-from snn4.surrogates import ATan, FastSigmoid, Gaussian, MultiGaussian, Rectangle, Sigmoid, Triangle
+from snn4.neurons import IF, LI, LIF
+from snn4.surrogates import ATan, FastSigmoid, Gaussian, MultiGaussian, Rectangle, Sigmoid
 from snn4.through_time import Neuron
 
 X = torch.linspace(-1, 2, 24).view(4, 2, 3)
@@ -22,13 +23,8 @@ needs_numba = pytest.mark.skipif(numba_build.no_numba_reason() is not None, reas
 
 EXACT = {
     "IF hard": lambda: IF(v_reset=0.1),
-    "LIF all options": lambda: LIF(
-        v_reset=-0.5, detach_reset=True, decay=exponential, decay_input=True, surrogate=Triangle()
-    ),
     "LIF rectangle": lambda: LIF(surrogate=Rectangle()),
-    "CubaLIF": lambda: CubaLIF(tau=3.0, tau_syn=2.0, surrogate=Rectangle()),
-    "LI": lambda: LI(tau=3.0, decay_input=True),
-    "a user's": lambda: Adaptive(),
+    **{name: laws.EXACT[name] for name in ("LIF all options", "CubaLIF", "LI", "a user's")},
 }
 
 
@@ -160,14 +156,7 @@ def test_every_operation(implementation, dtype):
 
 @needs_numba
 def test_extreme_values():
-    neuron = LIF(surrogate=Sigmoid())
-    xs = torch.tensor([float("nan"), float("inf"), -float("inf"), 1e38, -1e38, 1e-45, -0.0, 300.0, -300.0])
-    xs = xs.expand(3, 1, 9).contiguous()
-    reference, kernel = (run(neuron, xs, (torch.zeros(1, 9),), name) for name in ("reference", "numba"))
-    for name in ("ys", "grad_x"):
-        torch.testing.assert_close(
-            getattr(kernel, name), getattr(reference, name), equal_nan=True, rtol=1e-6, atol=1e-7
-        )
+    laws.extreme_values("numba")
 
 
 def test_c_plus_plus_goes_first():

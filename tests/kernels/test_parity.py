@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.kernels.twins import Adaptive, Dendrite, assert_close_gradients, assert_same_bits, inputs, relative, run
+from tests.kernels import laws
+from tests.kernels.twins import Dendrite, assert_close_gradients, assert_same_bits, inputs, relative, run
 
 from snn4 import Learned, Stream
 from snn4 import run as run_net
@@ -13,17 +14,6 @@ from snn4.kernels import use
 from snn4.neurons import IF, LI, LIF, CubaLIF, exponential
 from snn4.surrogates import ATan, FastSigmoid, Gaussian, MultiGaussian, Rectangle, Sigmoid, Triangle
 
-EXACT = {
-    "IF": lambda: IF(),
-    "LIF": lambda: LIF(),
-    "LIF hard": lambda: LIF(v_reset=0.0, surrogate=FastSigmoid()),
-    "LIF all options": lambda: LIF(
-        v_reset=-0.5, detach_reset=True, decay=exponential, decay_input=True, surrogate=Triangle()
-    ),
-    "CubaLIF": lambda: CubaLIF(tau=3.0, tau_syn=2.0, surrogate=Rectangle()),
-    "LI": lambda: LI(tau=3.0, decay_input=True),
-    "a user's": lambda: Adaptive(),
-}
 SLOW_EXACT = {
     "IF hard": lambda: IF(v_reset=0.1),
     "LIF rectangle": lambda: LIF(surrogate=Rectangle()),
@@ -33,7 +23,7 @@ SLOW_EXACT = {
     "LI exponential": lambda: LI(decay=exponential),
 }
 MEMBERS = [
-    *(pytest.param(make, id=name) for name, make in EXACT.items()),
+    *(pytest.param(make, id=name) for name, make in laws.EXACT.items()),
     *(pytest.param(make, id=name, marks=pytest.mark.slow) for name, make in SLOW_EXACT.items()),
 ]
 pytestmark = pytest.mark.usefixtures("unwritten_is_nan")
@@ -60,7 +50,7 @@ def test_bits_in_every_mode_and_dtype(dtype, mode):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [*EXACT.values(), *SLOW_EXACT.values()], ids=[*EXACT, *SLOW_EXACT])
+@pytest.mark.parametrize("make", [*laws.EXACT.values(), *SLOW_EXACT.values()], ids=[*laws.EXACT, *SLOW_EXACT])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("mode", ["recompute", "checkpoint", "save"])
 def test_bits_of_every_member_in_every_mode_and_dtype(make, dtype, mode):
@@ -90,24 +80,7 @@ def test_spikes_and_states_against_numpy():
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("learned", [False, True])
 def test_parameters_of_every_shape(channels_last, learned):
-    shape = (7, 3, 5, 3, 4)
-    channel = torch.linspace(1.6, 3.0, 5).view(5, 1, 1)
-    each = torch.linspace(0.7, 1.3, 60).view(5, 3, 4)
-    wrap = Learned if learned else lambda value: value
-    for neuron in (
-        LIF(tau=wrap(channel), v_threshold=wrap(each), decay_input=True),
-        LIF(tau=wrap(torch.tensor(2.5)), v_threshold=wrap(torch.linspace(0.7, 1.3, 4).view(1, 1, 4))),
-    ):
-        xs, first = inputs(neuron, shape, channels_last=channels_last)
-        reference, kernel = run(neuron, xs, first, "reference"), run(neuron, xs, first, "c++")
-        assert_same_bits(kernel, reference)
-        assert kernel.ys.stride() == xs.stride()
-        assert set(kernel.grads) == set(reference.grads)
-        assert len(kernel.grads) == 2 * learned
-        exact = run(neuron.double(), xs.double(), tuple(f.double() for f in first), "reference")
-        if torch.equal(exact.ys.float(), reference.ys):
-            for name, grad in kernel.grads.items():
-                assert relative(grad, exact.grads[name]) < 1e-5, name
+    laws.parameters_of_every_shape("c++", channels_last, learned)
 
 
 @pytest.mark.parametrize("mode", ["recompute", "checkpoint", "save"])
@@ -165,51 +138,13 @@ def test_numbers_change_without_compiling(kernel_cache):
     assert objects() == before
 
 
-@pytest.mark.parametrize(
-    "arrange",
-    [
-        lambda xs: xs[:1].expand(6, *xs.shape[1:]),
-        lambda xs: xs[::2],
-        lambda xs: xs[:, :, ::2],
-        lambda xs: xs[:, ::2],
-        lambda xs: xs.transpose(1, 2).contiguous().transpose(1, 2),
-        lambda xs: xs.transpose(0, 1).contiguous().transpose(0, 1),
-        lambda xs: xs[:, :, :, :1].expand(-1, -1, -1, 4),
-        lambda xs: xs.flatten()[1 : 1 + 3 * 240].view(3, 4, 5, 12),
-    ],
-    ids=["repeated", "every other step", "strided features", "strided batch", "features first", "batch first",
-         "broadcast features", "unaligned"],
-)  # fmt: skip
+@pytest.mark.parametrize("arrange", laws.LAYOUTS.values(), ids=laws.LAYOUTS)
 def test_any_layout(arrange):
-    neuron = LIF(tau=torch.linspace(1.5, 3.0, 4))
-    plain, _ = inputs(neuron, (6, 4, 10, 4))
-    xs = arrange(plain)
-    neuron.tau = torch.linspace(1.5, 3.0, xs.shape[-1]).expand(xs.shape[2:]).contiguous()
-    first = (torch.full(xs.shape[1:], 0.1),)
-    ran = []
-    for implementation in ("reference", "c++"):
-        leaf = plain.clone().requires_grad_()
-        with use(implementation):
-            ys, last = neuron.sequence(arrange(leaf), neuron.State(*first))
-            (ys * torch.arange(ys.numel()).view(ys.shape).cos()).sum().backward()
-        ran.append((ys.detach(), last.v.detach(), leaf.grad))
-    for a, b in zip(*ran, strict=True):
-        # a gradient of repeated memory is a sum, whose order may differ
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
-    assert torch.equal(ran[0][0], ran[1][0])
+    laws.any_layout("c++", arrange)
 
 
 def test_only_a_part_of_the_outputs_has_a_gradient():
-    neuron = CubaLIF(tau=3.0, tau_syn=2.0, surrogate=Rectangle())
-    xs, first = inputs(neuron, (5, 3, 4))
-    for pick in (lambda ys, last: ys.sum(), lambda ys, last: last.i.sum(), lambda ys, last: (ys[2] * last.v).sum()):
-        grads = []
-        for implementation in ("reference", "c++"):
-            leaf = xs.clone().requires_grad_()
-            with use(implementation):
-                pick(*neuron.sequence(leaf, neuron.State(*first))).backward()
-            grads.append(leaf.grad)
-        assert torch.equal(*grads)
+    laws.gradient_of_a_part("c++")
 
 
 def test_what_needs_no_gradient_gets_none():
@@ -281,31 +216,11 @@ def test_chunks_change_no_bit():
 
 
 def test_second_derivatives():
-    neuron = LIF(tau=Learned(2.0)).double()
-    xs, _ = inputs(neuron, (5, 2, 3), torch.float64)
-    found = []
-    for implementation in ("reference", "c++"):
-        leaf = xs.clone().requires_grad_()
-        with use(implementation):
-            ys = neuron(leaf)
-            first = torch.autograd.grad(
-                (ys * ys.detach().cumsum(0)).sum(), [leaf, *neuron.parameters()], create_graph=True
-            )
-            found.append(torch.autograd.grad(sum((g * g).sum() for g in first), [leaf, *neuron.parameters()]))
-    assert found[0][0].any()
-    for a, b in zip(*found, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    laws.second_derivatives("c++")
 
 
 def test_extreme_values():
-    neuron = LIF(surrogate=Sigmoid())
-    xs = torch.tensor([float("nan"), float("inf"), -float("inf"), 1e38, -1e38, 1e-45, -0.0, 300.0, -300.0])
-    xs = xs.expand(3, 1, 9).contiguous()
-    reference, kernel = (run(neuron, xs, (torch.zeros(1, 9),), name) for name in ("reference", "c++"))
-    for name in ("ys", "grad_x"):
-        torch.testing.assert_close(
-            getattr(kernel, name), getattr(reference, name), equal_nan=True, rtol=1e-6, atol=1e-7
-        )
+    laws.extreme_values("c++")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ def test_the_benchmark_for_gpus_runs(tmp_path):
     out, script = tmp_path / "gpu.json", ROOT / "benchmarks" / "gpu.py"
     code = "import runpy, sys, tests.kernels.interpreter as _; del sys.argv[0]; "
     code += "runpy.run_path(sys.argv[0], None, '__main__')"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *(p for p in sys.path if p)])}
+    paths = [str(ROOT), str(script.parent), *(p for p in sys.path if p)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-W", "error", "-c", code, str(script), "--dry", "--out", str(out)]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-4000:]

@@ -10,12 +10,12 @@ from __future__ import annotations
 from tests.kernels.interpreter import KERNEL  # isort: skip
 
 import linecache
-import math
 
 import pytest
 import torch
 import triton
-from tests.kernels.twins import Adaptive, Dendrite, assert_close_gradients, assert_same_bits, inputs, relative, run
+from tests.kernels import laws
+from tests.kernels.twins import Dendrite, assert_close_gradients, assert_same_bits, inputs, relative, run
 
 import snn4
 from snn4 import Learned
@@ -27,18 +27,10 @@ from snn4.surrogates import ATan, FastSigmoid, Gaussian, MultiGaussian, Rectangl
 from snn4.through_time import Neuron, registry
 
 EXACT = {
-    "IF": lambda: IF(),
+    **laws.EXACT,
     "IF hard": lambda: IF(v_reset=0.1, surrogate=Rectangle()),
-    "LIF": lambda: LIF(),
-    "LIF hard": lambda: LIF(v_reset=0.0, surrogate=FastSigmoid()),
     "LIF soft detached": lambda: LIF(detach_reset=True, decay=exponential),
-    "LIF all options": lambda: LIF(
-        v_reset=-0.5, detach_reset=True, decay=exponential, decay_input=True, surrogate=Triangle()
-    ),
-    "CubaLIF": lambda: CubaLIF(tau=3.0, tau_syn=2.0, surrogate=Rectangle()),
     "CubaLIF hard": lambda: CubaLIF(v_reset=0.3, detach_reset=True, surrogate=superspike()),
-    "LI": lambda: LI(tau=3.0, decay_input=True),
-    "a user's": lambda: Adaptive(),
 }
 STEPS, COUNTS = (1, 2, 7, 63), (1, 33, 1000, 1025)
 
@@ -174,24 +166,7 @@ def test_every_operation(dtype, mode):
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("learned", [False, True])
 def test_parameters_of_every_shape(channels_last, learned):
-    shape = (7, 3, 5, 3, 4)
-    channel = torch.linspace(1.6, 3.0, 5).view(5, 1, 1)
-    each = torch.linspace(0.7, 1.3, 60).view(5, 3, 4)
-    wrap = Learned if learned else lambda value: value
-    for neuron in (
-        LIF(tau=wrap(channel), v_threshold=wrap(each), decay_input=True),
-        LIF(tau=wrap(torch.tensor(2.5)), v_threshold=wrap(torch.linspace(0.7, 1.3, 4).view(1, 1, 4))),
-    ):
-        xs, first = inputs(neuron, shape, channels_last=channels_last)
-        reference, kernel = run(neuron, xs, first, "reference"), run(neuron, xs, first, "triton")
-        assert_same_bits(kernel, reference)
-        assert kernel.ys.stride() == xs.stride()
-        assert set(kernel.grads) == set(reference.grads)
-        assert len(kernel.grads) == 2 * learned
-        exact = run(neuron.double(), xs.double(), tuple(f.double() for f in first), "reference")
-        assert torch.equal(exact.ys.float(), reference.ys), "choose another seed: a spike sits on the threshold"
-        for name, grad in kernel.grads.items():
-            assert relative(grad, exact.grads[name]) < 1e-5, name
+    laws.parameters_of_every_shape("triton", channels_last, learned)
 
 
 @pytest.mark.parametrize("mode", ["recompute", "save"])
@@ -224,49 +199,13 @@ def test_sums_are_the_same_in_every_run():
     assert all(torch.equal(one.grads[name], two.grads[name]) for name in one.grads)
 
 
-@pytest.mark.parametrize(
-    "arrange",
-    [
-        lambda xs: xs[:1].expand(6, *xs.shape[1:]),
-        lambda xs: xs[::2],
-        lambda xs: xs[:, :, ::2],
-        lambda xs: xs[:, ::2],
-        lambda xs: xs.transpose(1, 2).contiguous().transpose(1, 2),
-        lambda xs: xs.transpose(0, 1).contiguous().transpose(0, 1),
-        lambda xs: xs.flatten()[1 : 1 + 3 * 240].view(3, 4, 5, 12),
-    ],
-    ids=["repeated", "every other step", "strided features", "strided batch", "features first", "batch first",
-         "unaligned"],
-)  # fmt: skip
+@pytest.mark.parametrize("arrange", laws.LAYOUTS.values(), ids=laws.LAYOUTS)
 def test_any_layout(arrange):
-    neuron = LIF(tau=torch.linspace(1.5, 3.0, 4))
-    plain, _ = inputs(neuron, (6, 4, 10, 4))
-    xs = arrange(plain)
-    neuron.tau = torch.linspace(1.5, 3.0, xs.shape[-1]).expand(xs.shape[2:]).contiguous()
-    ran = []
-    for implementation in ("reference", "triton"):
-        leaf = plain.clone().requires_grad_()
-        with use(implementation):
-            ys, last = neuron.sequence(arrange(leaf), neuron.State(torch.full(xs.shape[1:], 0.1)))
-            (ys * torch.arange(ys.numel()).view(ys.shape).cos()).sum().backward()
-        ran.append((ys.detach(), last.v.detach(), leaf.grad))
-    for a, b in zip(*ran, strict=True):
-        # a gradient of repeated memory is a sum, whose order may differ
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
-    assert torch.equal(ran[0][0], ran[1][0])
+    laws.any_layout("triton", arrange)
 
 
 def test_only_a_part_of_the_outputs_has_a_gradient():
-    neuron = CubaLIF(tau=3.0, tau_syn=2.0, surrogate=Rectangle())
-    xs, first = inputs(neuron, (5, 3, 4))
-    for pick in (lambda ys, last: ys.sum(), lambda ys, last: last.i.sum(), lambda ys, last: (ys[2] * last.v).sum()):
-        grads = []
-        for implementation in ("reference", "triton"):
-            leaf = xs.clone().requires_grad_()
-            with use(implementation):
-                pick(*neuron.sequence(leaf, neuron.State(*first))).backward()
-            grads.append(leaf.grad)
-        assert torch.equal(*grads)
+    laws.gradient_of_a_part("triton")
 
 
 def test_numbers_change_without_another_text():
@@ -304,20 +243,7 @@ def test_few_bits_are_refused_where_they_would_lose_something():
 
 
 def test_second_derivatives():
-    neuron = LIF(tau=Learned(2.0)).double()
-    xs, _ = inputs(neuron, (5, 2, 3), torch.float64)
-    found = []
-    for implementation in ("reference", "triton"):
-        leaf = xs.clone().requires_grad_()
-        with use(implementation):
-            ys = neuron(leaf)
-            first = torch.autograd.grad(
-                (ys * ys.detach().cumsum(0)).sum(), [leaf, *neuron.parameters()], create_graph=True
-            )
-            found.append(torch.autograd.grad(sum((g * g).sum() for g in first), [leaf, *neuron.parameters()]))
-    assert found[0][0].any()
-    for a, b in zip(*found, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    laws.second_derivatives("triton")
 
 
 def test_chunks_are_one_sequence():
@@ -334,14 +260,7 @@ def test_chunks_are_one_sequence():
 
 
 def test_extreme_values():
-    neuron = LIF(surrogate=Sigmoid())
-    xs = torch.tensor([math.nan, math.inf, -math.inf, 1e38, -1e38, 1e-45, -0.0, 300.0, -300.0])
-    xs = xs.expand(3, 1, 9).contiguous()
-    reference, kernel = (run(neuron, xs, (torch.zeros(1, 9),), name) for name in ("reference", "triton"))
-    for name in ("ys", "grad_x"):
-        torch.testing.assert_close(
-            getattr(kernel, name), getattr(reference, name), equal_nan=True, rtol=1e-6, atol=1e-7
-        )
+    laws.extreme_values("triton")
 
 
 def test_memory_kept_for_the_gradient():

@@ -74,7 +74,7 @@ def test_every_member_has_a_run_and_a_failure_is_a_row_that_says_why(studies):
     rows = studies["direct_training"][1]["study"]
     short = {(row["kind"], row["member"]): row for row in rows if row["budget"] == "short"}
     assert list(short) == [("baseline", "LIF, ATan, BPTT"), ("surrogate", "Triangle"), ("route", "EProp")]
-    assert "EProp cannot serve conv1" in short["route", "EProp"]["failed"]
+    assert "EProp cannot serve norm1" in short["route", "EProp"]["failed"]
     full = [(row["kind"], row["member"]) for row in rows if row["budget"] == "full"]
     assert full == [("baseline", "LIF, ATan, BPTT"), ("surrogate", "Triangle")]
     assert "| EProp | failed | EProp cannot serve" in studies["direct_training"][1]["table"]
@@ -377,7 +377,7 @@ def test_a_refusal_is_a_row_only_where_members_are_compared(tmp_path):
         (NeuronOptions(), TrainingOptions(route="dsr", online="batch"), "needs the whole sequence"),
         (NeuronOptions(kind="alif"), TrainingOptions(route="dsr"), "no closed-form rate"),
         (NeuronOptions(kind="psn"), TrainingOptions(route="sltt", online="batch"), "PSN"),
-        (NeuronOptions(), TrainingOptions(route="eprop", online="batch"), "EProp cannot serve conv1"),
+        (NeuronOptions(), TrainingOptions(route="eprop", online="batch"), "EProp cannot serve norm1"),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_data_is_read(options, train, says, tmp_path):

@@ -165,7 +165,7 @@ def test_a_stream_goes_on_with_its_eligibility():
         (lambda: nn.Linear(3, 3), nn.plif, r"1 \(LIF learns quantities of its own\)"),
         (lambda: nn.Linear(3, 3), lambda: nn.LIF(v_threshold=Learned(1.0)), "learns quantities"),
         (lambda: nn.Linear(3, 3), lambda: nn.PSN(steps=4), r"1 \(PSN\): its T x T weights"),
-        (lambda: nn.Conv1d(3, 3, 3), nn.LIF, r"0 \(Conv1d, not Linear\)"),
+        (lambda: nn.ConvTranspose1d(3, 3, 3), nn.LIF, r"0 \(ConvTranspose1d, neither Linear nor a convolution\)"),
     ],
 )
 def test_what_has_no_eligibility_is_refused_by_name(layer, neuron, says):
@@ -173,8 +173,23 @@ def test_what_has_no_eligibility_is_refused_by_name(layer, neuron, says):
         use_route(torch.nn.Sequential(layer(), neuron()), EProp())
 
 
+@pytest.mark.parametrize("norm", [lambda: nn.LayerNorm(3), lambda: nn.BatchNorm1d(3, affine=False)])
+def test_norms_between_weights_and_a_neuron_are_refused_by_name(norm):
+    net = torch.nn.Sequential(nn.Linear(3, 3), norm(), nn.LIF())
+    with pytest.raises(OptionError, match=r"1 \((Layer|Batch)Norm.*, between weights and a neuron\)"):
+        use_route(net, EProp())
+    # elsewhere they change nothing
+    for fits in (
+        [norm(), nn.Linear(3, 3), nn.LIF()],
+        [nn.Linear(3, 3), nn.LIF(), norm(), nn.Linear(3, 3)],
+        [nn.Linear(3, 3), nn.Recurrent(nn.LIF(), nn.Linear(3, 3)), norm(), nn.Linear(3, 3), nn.LIF()],
+    ):
+        net = use_route(torch.nn.Sequential(*fits), EProp())
+        online(net, torch.randn(2, 4, 3), lambda y: y.sum())
+
+
 def test_layers_that_do_not_add_up_to_the_input_of_a_neuron_are_refused():
-    net = use_route(torch.nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3), nn.LIF()), EProp())
+    net = use_route(torch.nn.Sequential(nn.Linear(3, 3), torch.nn.Tanh(), nn.LIF()), EProp())
     with pytest.raises(OptionError, match="do not add up to its input"):
         online(net, torch.randn(2, 1, 3), lambda y: y.sum())
 

@@ -57,9 +57,7 @@ class Convolution(KeepsInput, Synapse, Folded):
         inputs = [fold(xs)] + ([] if trace is None else [fold(trace)])
         padding: Sequence[int]
         if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
-            mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-            both: list[int] = list(layer._reversed_padding_repeated_twice)  # pyright: ignore[reportPrivateUsage]
-            inputs = [torch.nn.functional.pad(x, both, mode) for x in inputs]
+            inputs = [_padded(layer, x) for x in inputs]
             padding = [0] * len(layer.kernel_size)
         else:
             padding = list(layer.padding)
@@ -76,3 +74,22 @@ class Convolution(KeepsInput, Synapse, Folded):
         else:
             ys: Tensor = _Convolve.apply(*inputs, weight, bias, how)
         return unfold(ys, *xs.shape[:2])
+
+    def seen(self, x: Tensor) -> Tensor:
+        """The patch under the kernel at each place. Shape: (B, C, ...) -> (B, 1 or C', ..., C / groups * kernel)."""
+        layer = self
+        assert isinstance(layer, _ConvNd)
+        x, axes = _padded(layer, x), len(layer.kernel_size)
+        how = zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)
+        for axis, (size, stride, dilation) in enumerate(how, start=2):
+            x = x.unfold(axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
+        # (B, groups, C / groups, *places, *kernel), and the channels to the kernel
+        patches = x.unflatten(1, (layer.groups, -1)).movedim(2, 2 + axes).flatten(2 + axes)
+        return patches if layer.groups == 1 else patches.repeat_interleave(layer.out_channels // layer.groups, 1)
+
+
+def _padded(layer: _ConvNd, x: Tensor) -> Tensor:
+    """An input with its padding. Shape (B, C, *places)."""
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    both: list[int] = list(layer._reversed_padding_repeated_twice)  # pyright: ignore[reportPrivateUsage]
+    return torch.nn.functional.pad(x, both, mode)

@@ -97,6 +97,12 @@ class Linear(Keeps, Synapse, torch.nn.Linear):
         """W (out, in) and b (out), as `forward` applies them. A subclass whose `forward` has others overrides both."""
         return self.weight, self.bias
 
+    rows = -1
+
+    def seen(self, x: Tensor) -> Tensor:
+        """The input, whole. Shape: (B, *, in) -> (B, *, 1, in)."""
+        return x.unsqueeze(-2)
+
     def apply_weight(self, xs: Tensor, trace: Tensor | None, *, weight: Tensor, bias: Tensor | None) -> Tensor:
         """x W^T + b, with the weight's gradient from the trace. Shape: (T, B, *, in) -> (T, B, *, out)."""
         if trace is None:
@@ -108,6 +114,7 @@ class Conv1d(Convolution, torch.nn.Conv1d):
     """torch.nn.Conv1d at every step. Shape: (T, B, C, L) -> (T, B, C', L')."""
 
     features = (2,)
+    rows = 1
 
 
 class Conv2d(Convolution, torch.nn.Conv2d):
@@ -117,6 +124,7 @@ class Conv2d(Convolution, torch.nn.Conv2d):
     """
 
     features = (3,)
+    rows = 1
     events: bool = False
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
@@ -137,6 +145,7 @@ class Conv3d(Convolution, torch.nn.Conv3d):
     """torch.nn.Conv3d at every step. Shape: (T, B, C, D, H, W) -> (T, B, C', D', H', W')."""
 
     features = (4,)
+    rows = 1
 
 
 class ConvTranspose1d(Convolution, torch.nn.ConvTranspose1d):

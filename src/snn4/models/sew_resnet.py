@@ -26,7 +26,7 @@ from torch import Tensor
 from snn4.core.errors import OptionError
 from snn4.layers import BatchNorm2d
 from snn4.models.registry import register
-from snn4.models.stages import Neurons, Norms, check_sizes, conv_norm, finished, head, max_pool, rows, stem
+from snn4.models.stages import Neurons, Norms, check_sizes, conv_norm, finished, head, rows, stem
 from snn4.neurons import LIF
 
 __all__ = ["Connect", "SEWBlock", "sew_resnet18", "sew_resnet34", "sew_resnet50"]
@@ -191,10 +191,7 @@ def _sew(
     bottleneck: bool,
 ) -> torch.nn.Sequential:
     check_sizes("a SEW-ResNet", channels=channels, classes=classes)
-    layers = stem(channels, 64, steps, small=small, norm=norm)
-    layers["neuron"] = neuron()
-    if not small:
-        layers["max_pool"] = max_pool()
+    layers = stem(channels, 64, steps, neuron, small=small, norm=norm)
     block = partial(SEWBlock, neuron=neuron, norm=norm, connect=connect, bottleneck=bottleneck)
     expansion = 4 if bottleneck else 1
     layers |= rows(block, 64, (64, 128, 256, 512), depths, (1, 2, 2, 2), expansion)

@@ -19,18 +19,7 @@ from torch import Tensor
 
 from snn4.layers import BatchNorm2d, Linear, TdBN2d
 from snn4.models.registry import register
-from snn4.models.stages import (
-    Layers,
-    Neurons,
-    Norms,
-    check_sizes,
-    conv_norm,
-    finished,
-    head,
-    max_pool,
-    rows,
-    stem,
-)
+from snn4.models.stages import Neurons, Norms, check_sizes, conv_norm, finished, head, rows, stem
 from snn4.neurons import LIF
 
 __all__ = ["BasicBlock", "resnet19", "resnet20", "spiking_resnet18", "spiking_resnet34"]
@@ -148,10 +137,7 @@ def _four_stages(
     depths: tuple[int, ...], channels: int, classes: int, neuron: Neurons, steps: int, norm: Norms, *, small: bool
 ) -> torch.nn.Sequential:
     check_sizes("a spiking ResNet", channels=channels, classes=classes)
-    layers = stem(channels, 64, steps, small=small, norm=norm)
-    layers["neuron"] = neuron()
-    if not small:
-        layers["max_pool"] = max_pool()
+    layers = stem(channels, 64, steps, neuron, small=small, norm=norm)
     block = partial(BasicBlock, neuron=neuron, norm=norm)
     return finished(layers | rows(block, 64, (64, 128, 256, 512), depths, (1, 2, 2, 2)) | head(512, classes))
 
@@ -190,8 +176,7 @@ def resnet19(
     check_sizes("resnet19", channels=channels, classes=classes)
     alone = partial(TdBN2d, v_threshold=v_threshold)
     added = partial(TdBN2d, v_threshold=v_threshold, alpha=0.5**0.5)
-    layers: Layers = stem(channels, 64, steps, small=True, norm=alone)
-    layers["neuron"] = neuron()
+    layers = stem(channels, 64, steps, neuron, small=True, norm=alone)
     block = partial(BasicBlock, neuron=neuron, norm=added, inner_norm=alone)
     layers |= rows(block, 64, (128, 256, 512), (3, 3, 2), (1, 2, 2)) | head(512, 256)
     layers["dense"] = layers.pop("output")
@@ -230,7 +215,6 @@ def resnet20(
         torch.Size([2, 1, 10])
     """
     check_sizes("resnet20", channels=channels, classes=classes)
-    layers = stem(channels, 16, steps, small=True, norm=norm)
-    layers["neuron"] = neuron()
+    layers = stem(channels, 16, steps, neuron, small=True, norm=norm)
     block = partial(BasicBlock, neuron=neuron, norm=norm, projected=False)
     return finished(layers | rows(block, 16, (16, 32, 64), (3, 3, 3), (1, 2, 2)) | head(64, classes))

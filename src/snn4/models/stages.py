@@ -19,7 +19,6 @@ __all__ = [
     "conv_norm",
     "finished",
     "head",
-    "max_pool",
     "rows",
     "stem",
 ]
@@ -43,14 +42,20 @@ def conv_norm(before: int, after: int, kernel: int = 3, stride: int = 1, norm: N
     return OrderedDict(conv=Conv2d(before, after, kernel, stride, kernel // 2, bias=False), norm=norm(after))
 
 
-def stem(channels: int, width: int, steps: int, *, small: bool, norm: Norms = BatchNorm2d) -> Layers:
-    """The first convolution and its norm, and what they give held for `steps` steps: no neuron has spoken yet.
+def stem(
+    channels: int, width: int, steps: int, neuron: Neurons | None = None, *, small: bool, norm: Norms = BatchNorm2d
+) -> Layers:
+    """The first convolution and its norm, what they give held for `steps` steps, and the first neuron, if any.
 
-    Small images (CIFAR) have 3 x 3 and stride 1, large ones (ImageNet) 7 x 7 and stride 2.
+    Small images (CIFAR) have 3 x 3 and stride 1, large ones (ImageNet) 7 x 7 and stride 2, and pooling behind a neuron.
     """
     layers = conv_norm(channels, width, 3 if small else 7, 1 if small else 2, norm)
     if steps != 1:
         layers["hold"] = Hold(steps)
+    if neuron is not None:
+        layers["neuron"] = neuron()
+        if not small:
+            layers["max_pool"] = MaxPool2d(3, 2, 1)
     return layers
 
 
@@ -79,11 +84,6 @@ def rows(
 def head(before: int, classes: int) -> Layers:
     """The mean over the map, and a linear output."""
     return OrderedDict(pool=AdaptiveAvgPool2d(1), flatten=Flatten(), output=Linear(before, classes))
-
-
-def max_pool() -> MaxPool2d:
-    """The pooling behind the stem for large images."""
-    return MaxPool2d(3, 2, 1)
 
 
 def finished(layers: Layers) -> torch.nn.Sequential:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -28,7 +27,7 @@ from snn4.objectives import cross_entropy
 from snn4.recipes.comparison import Experiment
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import Arm, compare_arms, experiment_of
-from snn4.recipes.study import Study
+from snn4.recipes.study import Study, study_runner
 from snn4.recipes.tables import COLUMNS, Cells, Column, Row, grouped, table
 from snn4.recipes.trials import seeds_of
 from snn4.training import Task
@@ -70,7 +69,7 @@ class Config:
     """Passes over the training split, in a search."""
     limit: int | None = 10_000
     """Use only so many training samples, in a search."""
-    full_epochs: int = 15
+    full_epochs: int = 10
     """Passes over the training split, in the runs that count."""
     full_limit: int | None = None
     """Use only so many training samples, in the runs that count."""
@@ -80,7 +79,9 @@ class Config:
     """Widths of the hidden dense layers; SHD has two of twice the width."""
     neuron: NeuronOptions = dataclasses.field(default_factory=lambda: NeuronOptions(v_reset=0.0))
     """Threshold, reset and surrogate of all arms."""
-    train: TrainingOptions = dataclasses.field(default_factory=lambda: TrainingOptions(weight_decay=0.05, threads=1))
+    train: TrainingOptions = dataclasses.field(
+        default_factory=lambda: TrainingOptions(weight_decay=0.05, autocast=True, threads=1)
+    )
 
     @classmethod
     def smoke(cls) -> Config:
@@ -192,36 +193,13 @@ def _frames(steps: int) -> Callable[[DataSet, TrainingOptions], Task]:
     return task
 
 
-def main(
-    config: Config,
-    *,
-    out: Path,
-    resume: bool,
-    progress: bool,
-    lang: str,  # noqa: ARG001  (tables, pictures and page are English)
-    data: Path | None,
-    download: bool,
-) -> dict[str, Any]:
-    """Search and train every arm on every data set; write tables, pictures and the page.
-
-    Args:
-        config: the options.
-        out: the run folder.
-        resume: go on with what the folder holds.
-        progress: show progress bars.
-        lang: not used: everything is in English.
-        data: folder of the data sets, or None for the usual places.
-        download: fetch what is missing.
-
-    Returns:
-        What result.json holds.
-    """
+def carry_out(study: Study, config: Config) -> dict[str, Any]:
+    """Search and train every arm on every data set; write tables, pictures and the page."""
     seeds_of(config)
     if not config.steps or min(config.steps) < 1:
         raise OptionError(f"--steps got {config.steps}", "whole numbers >= 1")
     made = {name: arms(config, name) for name in config.sets}
-    study = Study("dalif_ablation", TITLE, config, out, progress, data, download)
-    study.begin(resume=resume)
+    study.begin()
     own = {field.name for field in dataclasses.fields(_Stepped)} - {"steps"}
     one = _Stepped(steps=config.steps[0], **{key: getattr(config, key) for key in own})
 
@@ -233,6 +211,9 @@ def main(
         rows += compare_arms(study, made[name], one, make, spread={"steps": config.steps})
     rows = with_added(rows)
     return study.end(rows, tables(rows), draw(rows))
+
+
+main = study_runner("dalif_ablation", TITLE, carry_out)
 
 
 def with_added(rows: Sequence[Row]) -> list[Row]:

@@ -14,14 +14,13 @@ from __future__ import annotations
 import dataclasses
 import statistics
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from snn4.core.errors import OptionError, suggest
 from snn4.recipes import members
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import experiment_of, folder_name
-from snn4.recipes.study import Study
+from snn4.recipes.study import Study, study_runner
 from snn4.recipes.tables import Cells, Row, grouped, table
 from snn4.recipes.trials import Trial, best, run_trials, seeds_of
 from snn4.view import pictures
@@ -73,7 +72,7 @@ class Config:
     """Passes over the training split, in the short part."""
     limit: int | None = 10_000
     """Use only so many training samples, in the short part."""
-    full_epochs: int = 15
+    full_epochs: int = 10
     """Passes over the training split, in the full part."""
     full_limit: int | None = None
     """Use only so many training samples, in the full part."""
@@ -86,7 +85,7 @@ class Config:
     neuron: NeuronOptions = dataclasses.field(default_factory=NeuronOptions)
     """Of the runs that do not vary the neuron; its surrogate, of those that do not vary it."""
     train: TrainingOptions = dataclasses.field(
-        default_factory=lambda: TrainingOptions(weight_decay=0.05, shift=1, flip=True, threads=1)
+        default_factory=lambda: TrainingOptions(weight_decay=0.05, shift=1, flip=True, autocast=True, threads=1)
     )
 
     @classmethod
@@ -160,39 +159,19 @@ def _trials(config: Config, keys: Sequence[tuple[str, str]], budget: Literal["sh
             )
 
 
-def main(
-    config: Config,
-    *,
-    out: Path,
-    resume: bool,
-    progress: bool,
-    lang: str,  # noqa: ARG001  (tables, pictures and page are English)
-    data: Path | None,
-    download: bool,
-) -> dict[str, Any]:
-    """Train every member once, then the best of each kind in full; write tables, pictures and the page.
-
-    Args:
-        config: the options.
-        out: the run folder.
-        resume: go on with what the folder holds.
-        progress: show progress bars.
-        lang: not used: everything is in English.
-        data: folder of the data sets, or None for the usual places.
-        download: fetch what is missing.
-
-    Returns:
-        What result.json holds.
-    """
+def carry_out(study: Study, config: Config) -> dict[str, Any]:
+    """Train every member once, then the best of each kind in full; write tables, pictures and the page."""
     seeds_of(config)
     keys = list(arms(config))
-    study = Study("direct_training", TITLE, config, out, progress, data, download)
-    study.begin(resume=resume)
+    study.begin()
     rows = run_trials(study, _trials(config, keys, "short"))
     if config.full:
         chosen = [keys[0], *((row["kind"], row["member"]) for row in _chosen(rows, config.best))]
         rows += run_trials(study, _trials(config, chosen, "full"))
     return study.end(rows, tables(rows), draw(rows))
+
+
+main = study_runner("direct_training", TITLE, carry_out)
 
 
 def _chosen(rows: Sequence[Row], count: int) -> list[Row]:

@@ -28,7 +28,7 @@ from snn4.objectives import cross_entropy
 from snn4.profiling import representation_error
 from snn4.recipes.costs import step_cost
 from snn4.recipes.options import NeuronOptions, TrainingOptions
-from snn4.recipes.study import Study, seeded, three
+from snn4.recipes.study import Study, seeded, study_runner, three
 from snn4.recipes.tables import Cells, Row, percent
 from snn4.through_time import BPTT, DSR, Neuron, Route, use_route
 from snn4.training import Task, evaluate
@@ -108,37 +108,14 @@ def arms(config: Config) -> dict[str, Arm]:
     }
 
 
-def main(
-    config: Config,
-    *,
-    out: Path,
-    resume: bool,
-    progress: bool,
-    lang: str,  # noqa: ARG001  (picture and table are English)
-    data: Path | None,
-    download: bool,
-) -> dict[str, Any]:
-    """Train every network, look at its representation, then write the picture and the tables.
-
-    Args:
-        config: the options.
-        out: the run folder.
-        resume: go on with what the folder holds.
-        progress: show progress bars.
-        lang: not used: picture and table are English.
-        data: folder of the data sets, or None for the usual places.
-        download: fetch what is missing.
-
-    Returns:
-        What result.json holds.
-    """
+def carry_out(study: Study, config: Config) -> dict[str, Any]:
+    """Train every network, look at its representation, then write the picture and the tables."""
     if not config.lengths or min(config.steps, *config.lengths) < 1:
         raise OptionError(f"--steps got {config.steps} and --lengths {config.lengths}", "whole numbers >= 1")
-    study = Study("dsr", TITLE, config, out, progress, data, download)
     dataset = study.load("fashion")
     parts = three(dataset, 1 / 12, config)
     how = config.train.fit_config(config.epochs)
-    study.begin(resume=resume)
+    study.begin()
 
     def net(arm: Arm) -> torch.nn.Module:
         made = seeded(lambda: mlp(784, config.hidden, 10, arm.neuron, norm=True), config.seed)
@@ -169,6 +146,9 @@ def main(
     costs = {name: study.row(f"cost-{name}", lambda _, a=arm: measure(a)) for name, arm in every.items()}
     rows = [study.row(name, lambda f, n=name: train(n, every[n], costs[n], f)) for name in every]
     return study.end(rows, tables(rows), {"representation": draw(rows)})
+
+
+main = study_runner("dsr", TITLE, carry_out)
 
 
 def _task(config: Config, data: DataSet, steps: int) -> Task:

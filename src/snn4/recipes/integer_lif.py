@@ -27,7 +27,7 @@ from snn4.neurons import IntegerLIF, UnaryLIF, unary
 from snn4.objectives import cross_entropy
 from snn4.profiling import profile
 from snn4.recipes.options import NeuronOptions, TrainingOptions
-from snn4.recipes.study import Study, seeded, three
+from snn4.recipes.study import Study, seeded, study_runner, three
 from snn4.recipes.tables import Cells, Row, percent
 from snn4.training import Task, evaluate
 
@@ -151,37 +151,14 @@ def _outputs(net: torch.nn.Module, kind: type[torch.nn.Module]) -> Iterator[list
             handle.remove()
 
 
-def main(
-    config: Config,
-    *,
-    out: Path,
-    resume: bool,
-    progress: bool,
-    lang: str,  # noqa: ARG001  (picture and table are English)
-    data: Path | None,
-    download: bool,
-) -> dict[str, Any]:
-    """Train both networks for every D, compare the twin, then write the picture and the table.
-
-    Args:
-        config: the options.
-        out: the run folder.
-        resume: go on with what the folder holds.
-        progress: show progress bars.
-        lang: not used: picture and table are English.
-        data: folder of the data sets, or None for the usual places.
-        download: fetch what is missing.
-
-    Returns:
-        What result.json holds.
-    """
+def carry_out(study: Study, config: Config) -> dict[str, Any]:
+    """Train both networks for every D, compare the twin, then write the picture and the table."""
     if config.steps < 1 or not config.levels or min(config.levels) < 1:
         raise OptionError(f"--steps got {config.steps} and --levels {config.levels}", "whole numbers >= 1")
-    study = Study("integer_lif", TITLE, config, out, progress, data, download)
     dataset = study.load("fashion")
     parts = three(dataset, 1 / 12, config)
     how = config.train.fit_config(config.epochs)
-    study.begin(resume=resume)
+    study.begin()
 
     def run(kind: str, levels: int, folder: Path) -> Row:
         integer = kind == "integer"
@@ -209,6 +186,9 @@ def main(
     ]
     differ = sum(row["float64"]["twin_differs"] for row in rows if row["model"] == "integer")
     return study.end(rows, tables(rows), {"counts and spikes": draw(rows)}, figures={"spikes that differ": differ})
+
+
+main = study_runner("integer_lif", TITLE, carry_out)
 
 
 def _task(config: Config, data: DataSet, steps: int) -> Task:

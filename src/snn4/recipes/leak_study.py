@@ -22,7 +22,7 @@ from snn4.core.errors import OptionError
 from snn4.data import Split
 from snn4.recipes.comparison import make_networks, make_tasks
 from snn4.recipes.options import TrainingOptions
-from snn4.recipes.study import Study, three
+from snn4.recipes.study import Study, study_runner, three
 from snn4.recipes.tables import Cells, Column, Row
 from snn4.recipes.timed import TimingOptions, image_mlp
 from snn4.timing import observe
@@ -70,39 +70,19 @@ class Config:
         return cls(epochs=1, seeds=2, leaks=(0.5, None), hidden=(8,), limit=128)
 
 
-def main(
-    config: Config,
-    *,
-    out: Path,
-    resume: bool,
-    progress: bool,
-    lang: str,  # noqa: ARG001  (picture and table are English)
-    data: Path | None,
-    download: bool,
-) -> dict[str, Any]:
-    """Train every model with every leak and seed, then write the picture and the table.
-
-    Args:
-        config: the options.
-        out: the run folder.
-        resume: go on with what the folder holds.
-        progress: show progress bars.
-        lang: not used: picture and table are English.
-        data: folder of the data sets, or None for the usual places.
-        download: fetch what is missing.
-
-    Returns:
-        What result.json holds.
-    """
+def carry_out(study: Study, config: Config) -> dict[str, Any]:
+    """Train every model with every leak and seed, then write the picture and the table."""
     if config.seeds < 1 or not config.leaks or len(set(config.leaks)) != len(config.leaks):
         raise OptionError(f"--seeds got {config.seeds} and --leaks {config.leaks}", "a seed, and leaks that differ")
-    study = Study("leak_study", TITLE, config, out, progress, data, download)
     study.load("mnist")
-    study.begin(resume=resume)
+    study.begin()
     rows = [
         study.row(name, lambda folder, k=kind, c=one: _run(study, c, k, folder)) for name, kind, one in _plan(config)
     ]
     return study.end(rows, tables(rows), {"leaks": draw(rows)}, agreement=agreement(rows))
+
+
+main = study_runner("leak_study", TITLE, carry_out)
 
 
 def _plan(config: Config) -> Iterator[tuple[str, str, Config]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +22,7 @@ from snn4.recipes import members
 from snn4.recipes.comparison import Experiment, make_networks, make_task, splits
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import folder_name
-from snn4.recipes.study import Study
+from snn4.recipes.study import Study, study_runner
 from snn4.recipes.tables import Cells, Column, Row, table
 from snn4.recipes.trials import Trial, run_trials
 from snn4.view import pictures
@@ -102,30 +101,8 @@ def experiment_of(config: Config) -> Experiment:
     return Experiment("learning_dynamics", TITLE, "digits", 0.15, words, build, EXPECTED)
 
 
-def main(
-    config: Config,
-    *,
-    out: Path,
-    resume: bool,
-    progress: bool,
-    lang: str,  # noqa: ARG001  (tables, pictures and page are English)
-    data: Path | None,
-    download: bool,
-) -> dict[str, Any]:
-    """Measure, train, measure again; write tables, pictures and the page.
-
-    Args:
-        config: the options.
-        out: the run folder.
-        resume: go on with what the folder holds.
-        progress: show progress bars.
-        lang: not used: everything is in English.
-        data: folder of the data sets, or None for the usual places.
-        download: fetch what is missing.
-
-    Returns:
-        What result.json holds.
-    """
+def carry_out(study: Study, config: Config) -> dict[str, Any]:
+    """Measure, train, measure again; write tables, pictures and the page."""
     known = members.surrogates()
     names = config.surrogates or tuple(known)
     for name in names:
@@ -133,14 +110,16 @@ def main(
             raise OptionError(f"--surrogates got {name!r}", "a surrogate", suggest(name, list(known)))
     if not config.steps or min(config.steps) < 1:
         raise OptionError(f"--steps got {config.steps}", "whole numbers >= 1")
-    study = Study("learning_dynamics", TITLE, config, out, progress, data, download)
-    study.begin(resume=resume)
+    study.begin()
     experiment = experiment_of(config)
     trials = [
         _trial(study, config, experiment, name, known[name].__name__, steps) for steps in config.steps for name in names
     ]
     rows = run_trials(study, trials)
     return study.end(rows, tables(rows), draw(rows))
+
+
+main = study_runner("learning_dynamics", TITLE, carry_out)
 
 
 def _trial(study: Study, config: Config, experiment: Experiment, name: str, title: str, steps: int) -> Trial:

@@ -17,12 +17,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import Arm, compare_arms, experiment_of
-from snn4.recipes.study import Study
+from snn4.recipes.study import Study, study_runner
 from snn4.recipes.tables import COLUMNS, Cells, Row, grouped, table
 from snn4.recipes.trials import seeds_of
 from snn4.view import pictures
@@ -60,7 +59,7 @@ class Config:
     """Passes over the training split, in a search."""
     limit: int | None = 10_000
     """Use only so many training samples, in a search."""
-    full_epochs: int = 15
+    full_epochs: int = 10
     """Passes over the training split, in the runs that count."""
     full_limit: int | None = None
     """Use only so many training samples, in the runs that count."""
@@ -75,7 +74,7 @@ class Config:
     )
     """Of all runs; the surrogate and the first decay are varied."""
     train: TrainingOptions = dataclasses.field(
-        default_factory=lambda: TrainingOptions(weight_decay=0.05, shift=1, flip=True, threads=1)
+        default_factory=lambda: TrainingOptions(weight_decay=0.05, shift=1, flip=True, autocast=True, threads=1)
     )
 
     @classmethod
@@ -133,34 +132,11 @@ def arms(config: Config) -> list[Arm]:
     return found
 
 
-def main(
-    config: Config,
-    *,
-    out: Path,
-    resume: bool,
-    progress: bool,
-    lang: str,  # noqa: ARG001  (tables, pictures and page are English)
-    data: Path | None,
-    download: bool,
-) -> dict[str, Any]:
-    """Search, train, and say what the source lets hope and what came out.
-
-    Args:
-        config: the options.
-        out: the run folder.
-        resume: go on with what the folder holds.
-        progress: show progress bars.
-        lang: not used: everything is in English.
-        data: folder of the data sets, or None for the usual places.
-        download: fetch what is missing.
-
-    Returns:
-        What result.json holds.
-    """
+def carry_out(study: Study, config: Config) -> dict[str, Any]:
+    """Search, train, and say what the source lets hope and what came out."""
     seeds_of(config)
     made = arms(config)
-    study = Study("lsg_ablation", TITLE, config, out, progress, data, download)
-    study.begin(resume=resume)
+    study.begin()
     # the two parts have budgets of their own
     rows = [
         row
@@ -173,6 +149,9 @@ def main(
         )
     ]
     return study.end(rows, tables(rows), draw(rows), judged=judged(rows))
+
+
+main = study_runner("lsg_ablation", TITLE, carry_out)
 
 
 def tables(rows: Sequence[Row]) -> dict[str, Cells]:

@@ -30,7 +30,7 @@ from snn4.models import mlp
 from snn4.objectives import cross_entropy
 from snn4.recipes.costs import step_cost
 from snn4.recipes.options import NeuronOptions, TrainingOptions
-from snn4.recipes.study import Study, seeded
+from snn4.recipes.study import Study, seeded, study_runner
 from snn4.recipes.tables import Cells, Row, percent
 from snn4.through_time import BPTT, OTTT, SLTT, EProp, Route, run, use_route
 from snn4.training import FitConfig, Task, online
@@ -85,38 +85,15 @@ class Config:
         return cls(epochs=1, seeds=1, steps=4, samples=100, lengths=(4, 8), hidden=(8,))
 
 
-def main(
-    config: Config,
-    *,
-    out: Path,
-    resume: bool,
-    progress: bool,
-    lang: str,  # noqa: ARG001  (picture and table are English)
-    data: Path | None,  # noqa: ARG001  (the trials are drawn)
-    download: bool,  # noqa: ARG001
-) -> dict[str, Any]:
-    """Measure memory, train along every route in the loop and on a stream, then write the picture and the table.
-
-    Args:
-        config: the options.
-        out: the run folder.
-        resume: go on with what the folder holds.
-        progress: show progress bars.
-        lang: not used: picture and table are English.
-        data: not used: the trials are drawn.
-        download: not used.
-
-    Returns:
-        What result.json holds.
-    """
+def carry_out(study: Study, config: Config) -> dict[str, Any]:
+    """Measure memory, train along every route in the loop and on a stream, then write the picture and the table."""
     if config.seeds < 1 or not config.lengths or min(config.steps, *config.lengths) < 2 or config.samples < 4:
         raise OptionError(
             f"--seeds got {config.seeds}, --steps {config.steps}, --lengths {config.lengths}, --samples "
             f"{config.samples}",
             "a seed, trials of at least 2 steps, and at least 4 of them",
         )
-    study = Study("online", TITLE, config, out, progress)
-    study.begin(resume=resume)
+    study.begin()
     rows = [
         study.row(f"cost-{name}-T{steps}", lambda _, n=name, t=steps: _measure(config, n, t))
         for steps in config.lengths
@@ -129,6 +106,9 @@ def main(
             if name != "bptt":
                 rows.append(study.row(f"{name}-stream-seed{seed}", lambda _, n=name, c=mine: _on_a_stream(c, n)))
     return study.end(rows, tables(rows), {"delayed recall": draw(rows)}, figures=figures(rows))
+
+
+main = study_runner("online", TITLE, carry_out)
 
 
 def _net(config: Config, name: str) -> torch.nn.Module:

@@ -19,7 +19,7 @@ from snn4.recipes.cells import FEED_FORWARD, Cell
 from snn4.recipes.comparison import Experiment, make_networks, make_tasks
 from snn4.recipes.costs import step_cost
 from snn4.recipes.recipe import Main
-from snn4.recipes.study import Study, three
+from snn4.recipes.study import Study, study_runner, three
 from snn4.recipes.tables import COLUMNS, Cells, Column, Row, grouped, table
 from snn4.recipes.trials import Trial, seeds_of
 from snn4.training import recorded_spikes
@@ -45,29 +45,18 @@ def side_by_side(name: str, title: str, make: Callable[[Any, Cell], Experiment])
         make: from options and a cell to the experiment; may refuse them.
     """
 
-    def main(
-        config: Any,
-        *,
-        out: Path,
-        resume: bool,
-        progress: bool,
-        lang: str,  # noqa: ARG001  (tables, picture and page are English)
-        data: Path | None,
-        download: bool,
-    ) -> dict[str, Any]:
+    def carry_out(study: Study, config: Any) -> dict[str, Any]:
         if not config.cells or len(set(config.cells)) != len(config.cells):
             raise OptionError(f"--cells got {config.cells}", "at least one, and none twice")
-        runs = [(cell, seed) for seed in seeds_of(config) for cell in config.cells]
-        trials = [_trial(config, make, cell, seed) for cell, seed in runs]
-        study = Study(name, title, config, out, progress, data, download)
-        study.begin(resume=resume)
+        trials = [_trial(config, make, cell, seed) for seed in seeds_of(config) for cell in config.cells]
+        study.begin()
         rows = [
             study.row(one.name, lambda folder, one=one: _run(study, one, folder), one.labels, refusals=True)
             for one in trials
         ]
         return study.end(rows, tables(rows), {"cells": draw(rows)} if any("failed" not in row for row in rows) else {})
 
-    return main
+    return study_runner(name, title, carry_out)
 
 
 def _trial(config: Any, make: Callable[[Any, Cell], Experiment], cell: Member, seed: int) -> Trial:

@@ -25,7 +25,7 @@ from snn4.models import conv_net
 from snn4.objectives import cross_entropy, tet
 from snn4.recipes.costs import step_cost
 from snn4.recipes.options import NeuronOptions, TrainingOptions
-from snn4.recipes.study import Study, seeded, three
+from snn4.recipes.study import Study, seeded, study_runner, three
 from snn4.recipes.tables import Cells, Row, percent
 from snn4.through_time import BPTT, SLTT, Route, use_route
 from snn4.training import FitConfig, Task
@@ -84,39 +84,16 @@ def routes(config: Config, steps: int) -> dict[str, Route]:
     return {"bptt": BPTT(), "sltt": SLTT(), "sltt-k": SLTT(k=max(1, steps // config.one_in))}
 
 
-def main(
-    config: Config,
-    *,
-    out: Path,
-    resume: bool,
-    progress: bool,
-    lang: str,  # noqa: ARG001  (picture and table are English)
-    data: Path | None,
-    download: bool,
-) -> dict[str, Any]:
-    """Measure every length, then train every route, then write the picture and the table.
-
-    Args:
-        config: the options.
-        out: the run folder.
-        resume: go on with what the folder holds.
-        progress: show progress bars.
-        lang: not used: picture and table are English.
-        data: folder of the data sets, or None for the usual places.
-        download: fetch what is missing.
-
-    Returns:
-        What result.json holds.
-    """
+def carry_out(study: Study, config: Config) -> dict[str, Any]:
+    """Measure every length, then train every route, then write the picture and the table."""
     if config.seeds < 1 or not config.lengths or min(*config.lengths, config.steps, config.one_in, config.measured) < 1:
         raise OptionError(
             f"--seeds got {config.seeds}, --lengths {config.lengths}, --steps {config.steps}, --one-in {config.one_in} "
             f"and --measured {config.measured}",
             "whole numbers >= 1",
         )
-    study = Study("sltt_memory", TITLE, config, out, progress, data, download)
     dataset = study.load("fashion")
-    study.begin(resume=resume)
+    study.begin()
 
     def net(seed: int) -> torch.nn.Module:
         neuron = config.neuron.factory()
@@ -162,6 +139,9 @@ def main(
     ]
     rows = costs + trained
     return study.end(rows, tables(rows), {"memory and time": draw(rows)}, figures=figures(rows))
+
+
+main = study_runner("sltt_memory", TITLE, carry_out)
 
 
 def _task(config: Config, data: DataSet, steps: int) -> Task:

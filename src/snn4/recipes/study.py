@@ -21,6 +21,7 @@ from snn4.data import DataSet, Split, load
 from snn4.kernels import keep_memory
 from snn4.recipes.comparison import SCHEMA, RunConfig, splits, threads
 from snn4.recipes.options import command_line
+from snn4.recipes.recipe import Main
 from snn4.recipes.tables import Cells, Row, markdown
 from snn4.training import FitConfig, Task, environment, evaluate, fit, save_weights
 from snn4.view import write_study
@@ -28,7 +29,7 @@ from snn4.view import write_study
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Study", "Three", "seeded", "three"]
+__all__ = ["Study", "Three", "seeded", "study_runner", "three"]
 
 Three = tuple[Split, Split, Split]
 """Training, validation and test split."""
@@ -49,6 +50,7 @@ class Study:
         progress: show progress bars.
         data: folder of the data sets, or None for the usual places.
         download: fetch what is missing.
+        resume: go on with what the folder holds; without it the folder is new.
     """
 
     recipe: str
@@ -58,6 +60,7 @@ class Study:
     progress: bool = False
     data: Path | None = None
     download: bool = False
+    resume: bool = False
     _loaded: dict[str, DataSet] = dataclasses.field(default_factory=dict[str, DataSet], repr=False, compare=False)
 
     def load(self, name: str) -> DataSet:
@@ -66,9 +69,9 @@ class Study:
             self._loaded[name] = load(name, self.data, download=self.download)
         return self._loaded[name]
 
-    def begin(self, *, resume: bool) -> None:
-        """Write the options and where the study runs, unless it goes on."""
-        if not resume:
+    def begin(self) -> None:
+        """Write the options and where the study runs, unless it goes on; once they are known to go together."""
+        if not self.resume:
             options = dataclasses.asdict(self.config)
             write_json(self.out / "config.json", {"schema": SCHEMA, "recipe": self.recipe, "config": options})
             write_json(self.out / "environment.json", environment())
@@ -191,6 +194,21 @@ class Study:
                 figure.savefig(self.out / f"{self.recipe}-{words}.{kind}", dpi=160, metadata=metadata)
         write_study(self.out, self.title, result["command"], tables, pictures)
         return result
+
+
+def study_runner(recipe: str, title: str, carry_out: Callable[[Study, Any], dict[str, Any]]) -> Main:
+    """The `main` of a recipe that is a study.
+
+    Args:
+        recipe: its name.
+        title: one line.
+        carry_out: from the study and its options to what result.json holds.
+    """
+
+    def main(config: Any, *, lang: str, **how: Any) -> dict[str, Any]:  # noqa: ARG001  (studies are written in English)
+        return carry_out(Study(recipe, title, config, **how), config)
+
+    return main
 
 
 def three(dataset: DataSet, share: float, config: RunConfig) -> Three:

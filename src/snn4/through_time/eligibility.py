@@ -37,10 +37,19 @@ class Learn(torch.autograd.Function):
     """Outputs as they are; the error of each weight is that of the output times its eligibility trace."""
 
     @staticmethod
-    def forward(ctx: Any, xs: Tensor, ys: Tensor, slope: Tensor, count: int, *rest: Tensor | None) -> Tensor:  # noqa: ARG004
-        """The outputs. Shape (1, B, out), kept."""
-        ctx.biases = [rest[count + 2 * n + 1] is not None for n in range(count)]
-        ctx.save_for_backward(slope, *(t for t in rest[:count] if t is not None))
+    def forward(
+        ctx: Any,
+        xs: Tensor,  # noqa: ARG004
+        ys: Tensor,
+        slope: Tensor,
+        axes: Sequence[int],
+        *rest: Tensor | None,
+    ) -> Tensor:
+        """The outputs. `rest` is a trace for each of `axes`, then a weight and a bias. Shape (1, B, *out), kept."""
+        traces, weights, biases = rest[: len(axes)], rest[len(axes) :: 2], rest[len(axes) + 1 :: 2]
+        shapes = [weight.shape for weight in weights if weight is not None]
+        ctx.synapses = list(zip(axes, shapes, (bias is not None for bias in biases), strict=True))
+        ctx.save_for_backward(slope, *(t for t in traces if t is not None))
         return ys.clone()
 
     @staticmethod
@@ -49,9 +58,13 @@ class Learn(torch.autograd.Function):
         slope, *traces = ctx.saved_tensors
         signal: Tensor = grad_outputs[0]
         found: list[Tensor | None] = []
-        for trace, biased in zip(traces, ctx.biases, strict=True):
-            whole = torch.einsum("bo,boi->oi", signal[0], trace)
-            found += [whole[:, :-1], whole[:, -1]] if biased else [whole, None]
+        for trace, (axis, shape, biased) in zip(traces, ctx.synapses, strict=True):
+            axis %= signal.ndim - 1
+            # (B, rows, places), of which a dense layer has one
+            errors = signal[0].movedim(axis, 1).unsqueeze(2).flatten(2)
+            rows = trace.movedim(axis, 1).unsqueeze(2).flatten(2, -2)
+            whole = torch.einsum("bon,boni->oi", errors, rows)
+            found += [whole[:, :-1].reshape(shape), whole[:, -1]] if biased else [whole.view(shape), None]
         return signal * slope, None, None, None, *(None for _ in traces), *found
 
 
@@ -80,12 +93,13 @@ def derivatives(
 def eligibility(
     session: Session, one: Presynaptic, out: list[Tensor], into: list[Tensor], own: list[list[Tensor]], *, spiking: bool
 ) -> Tensor:
-    """The trace of one synapse at this step; the vectors go on in the session. Shape (B, out, in + bias)."""
-    inputs = one.inputs
+    """The trace of one synapse at this step; the vectors go on in the session. Shape (B, *out, in + bias)."""
+    pre = one.synapse.seen(one.inputs.to(into[0]))
     if one.synapse.bias is not None:
-        inputs = torch.cat([inputs, inputs.new_ones(*inputs.shape[:-1], 1)], -1)
-    pre = inputs.to(into[0]).unsqueeze(-2)
-    names = [f"of{n}" for n in range(len(own))] + ["filtered"]
+        pre = torch.cat([pre, pre.new_ones(*pre.shape[:-1], 1)], -1)
+    # a readout's own weights need no filter: their trace is the filter
+    filters = spiking and one.kappa > 0
+    names = [f"of{n}" for n in range(len(own))] + ["filtered"] * filters
     carried = session.incoming_of(one.key)
     shape = (*into[0].shape, pre.shape[-1])
     vectors: list[Tensor] = [pre.new_zeros(shape) for _ in names] if carried is None else list(carried)
@@ -95,17 +109,18 @@ def eligibility(
             f"{len(names)} of shape {shape}",
             "The batch changed, or the network; start again without a state.",
         )
-    *vectors, filtered = vectors
-    trace = into[0].unsqueeze(-1) * pre
-    for slope, vector in zip(out, vectors, strict=True):
-        trace = trace + slope.unsqueeze(-1) * vector
-    new: list[Tensor] = []
-    for drive, slopes in zip(into[1:], own, strict=True):
-        total = drive.unsqueeze(-1) * pre
-        for slope, vector in zip(slopes, vectors, strict=True):
-            total = total + slope.unsqueeze(-1) * vector
-        new.append(total)
-    # a readout's own weights need no filter: their trace is the filter
-    filtered = one.kappa * filtered + trace if spiking else filtered
-    session.leave(one.synapse, one.key, None, state(*names)(*new, filtered))
-    return filtered if spiking else trace
+    trace, *new = (_summed(drive, pre, slopes, vectors) for drive, slopes in zip(into, [out, *own], strict=True))
+    if filters:
+        trace.add_(vectors[-1], alpha=one.kappa)
+        new.append(trace)
+    session.leave(one.synapse, one.key, None, state(*names)(*new))
+    return trace
+
+
+def _summed(drive: Tensor, pre: Tensor, slopes: list[Tensor], vectors: list[Tensor]) -> Tensor:
+    """What comes in now, and what is left of each field's eligibility vector. Shape (B, *out, in + bias)."""
+    total = drive.unsqueeze(-1) * pre
+    for slope, vector in zip(slopes, vectors[: len(slopes)], strict=True):
+        # in place: there are as many numbers as synapses
+        total.addcmul_(slope.unsqueeze(-1), vector)
+    return total

@@ -9,6 +9,10 @@ F is the low-pass filter of a leaky readout, y[t] = kappa y[t-1] + ..., which se
 factors come from the neuron's own `step`, so that any elementwise neuron serves: LIF, ALIF and others. What is left out
 is the way from a spike through other neurons to later steps; one layer without recurrence has none, and this is BPTT.
 
+The weight of a convolution has an eligibility at every place of the map, and its z_pre is the patch there: C k^2
+numbers for each neuron and state field, where back-propagation keeps a few for each neuron and step. That is for few
+channels, long sequences and those without an end; else take BPTT, or SLTT and OTTT, whose traces belong to inputs.
+
 Paper: [bellec2020eprop]
 Differs from the paper: with `feedback="random"` errors go back through fixed random weights from layer to layer, which
 for one hidden layer is the paper's; the reset is part of h, unless the neuron detaches it, as the paper does. There is
@@ -18,6 +22,7 @@ no adaptive feedback and no regularisation of firing rates.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,19 +46,15 @@ __all__ = ["EProp", "Eligible"]
 
 
 class _Backwards(torch.autograd.Function):
-    """y = x W^T + b, whose error goes back through other weights."""
+    """One value, whose error goes back into another as well."""
 
     @staticmethod
-    def forward(ctx: Any, xs: Tensor, weight: Tensor, bias: Tensor | None, back: Tensor) -> Tensor:
-        ctx.save_for_backward(xs, back)
-        return torch.nn.functional.linear(xs, weight, bias)
+    def forward(ctx: Any, ys: Tensor, others: Tensor) -> Tensor:  # noqa: ARG004
+        return ys.clone()
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, Tensor, Tensor, None]:
-        xs, back = ctx.saved_tensors
-        delta: Tensor = grad_outputs[0]
-        rows = delta.flatten(0, -2)
-        return delta @ back, rows.t() @ xs.flatten(0, -2), rows.sum(0), None
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, Tensor]:  # noqa: ARG004
+        return grad_outputs[0], grad_outputs[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +76,9 @@ class Eligible(Rule):
         if self.back is None:
             ys = synapse.apply_weight(xs, None, weight=weight, bias=bias)
         else:
-            ys: Tensor = _Backwards.apply(xs, weight, bias, self.back.to(weight))
+            ys = synapse.apply_weight(xs.detach(), None, weight=weight, bias=bias)
+            through = synapse.apply_weight(xs, None, weight=self.back.to(weight), bias=None)
+            ys: Tensor = _Backwards.apply(ys, through)
         if learns:
             session = current()
             if session is None or len(xs) != 1:
@@ -88,6 +91,8 @@ class Eligible(Rule):
 class EProp(Route):
     """Eligibility propagation; online only. It keeps one number a synapse, sample and state field of the neuron.
 
+    A convolution has as many synapses as a dense layer would that is 0 outside of its patches.
+
     Args:
         feedback: errors go back through the transposed weights (`"symmetric"`), or through fixed random ones.
         filter: kappa, the decay of a leaky readout; `None` takes that of the network's `LI`, and none without one.
@@ -95,8 +100,9 @@ class EProp(Route):
 
     Raises:
         OptionError: a decay outside of [0, 1), random feedback without a generator; in `use_route`, a layer with
-            weights that is not `nn.Linear`, a neuron that learns quantities of its own, sees the whole sequence or has
-            a state unlike its input, or readouts with several decays.
+            weights that is neither `nn.Linear` nor `nn.Conv1d`, `nn.Conv2d`, `nn.Conv3d`, a norm between weights and
+            neuron, a neuron that learns quantities of its own, sees the whole sequence or has a state unlike its
+            input, or readouts with several decays.
 
     Example:
         >>> from snn4 import nn, use_route
@@ -138,13 +144,15 @@ class EProp(Route):
         synapses, _ = synapses_of(net, self)
         found = [f"{path} ({why})" for path, neuron in neurons if (why := _why_not(neuron)) is not None]
         found += [
-            f"{path} ({type(s).__name__}, not Linear)" for path, s in synapses if not isinstance(s, torch.nn.Linear)
+            f"{path} ({type(s).__name__}, neither Linear nor a convolution)" for path, s in synapses if s.rows is None
         ]
+        found += [f"{path} ({type(m).__name__}, between weights and a neuron)" for path, m in _in_between(net)]
         if found:
             raise OptionError(
                 f"EProp cannot serve {'; '.join(found)}",
-                "nn.Linear and elementwise neurons that learn nothing themselves",
-                "Take snn4.OTTT() or snn4.BPTT(), or other members.",
+                "nn.Linear, convolutions, and right behind them elementwise neurons that learn nothing themselves",
+                "Take snn4.SLTT(), snn4.OTTT() or snn4.BPTT(), or other members; nn.standardised(layer) in place of a "
+                "norm.",
             )
         kappa = self._kappa(net)
         last = [m for m in net.modules() if isinstance(m, (Neuron, Synapse))]
@@ -154,7 +162,7 @@ class EProp(Route):
                 weight = synapse.weight
                 assert isinstance(weight, Tensor)
                 draw = torch.Generator().manual_seed((self.seed + n) % 2**63)
-                back = torch.randn(weight.shape, generator=draw) / weight.shape[1] ** 0.5
+                back = torch.randn(weight.shape, generator=draw) / weight[0].numel() ** 0.5
             behind = any(isinstance(m, Neuron) for m in last[last.index(synapse) + 1 :])
             # inside a loop the neuron is registered before the layer that feeds it back
             synapse.rule = Eligible(back, here=not behind and not _fed_back(net, synapse), kappa=kappa)
@@ -190,16 +198,17 @@ class EProp(Route):
             raise OptionError(
                 f"EProp finds {len(before)} layers with weights before {type(neuron).__name__}, which do not add up to "
                 "its input",
-                "nothing but nn.Linear and sums between two neurons",
-                "Leave norms out, scale by the weights, or take snn4.OTTT().",
+                "nothing but nn.Linear, convolutions and sums between what a neuron gets and the spikes of others",
+                "Leave norms out, pool behind the neuron, or take snn4.OTTT().",
             )
         y, last, out, into, own = derivatives(neuron, xs[0], state)
         traces: list[Tensor] = []
         parameters: list[Tensor | None] = []
+        axes = [one.synapse.rows for one in before]
         for one in before:
             traces.append(eligibility(session, one, out, into, own, spiking=not neuron.linear))
             parameters += [one.synapse.weight, one.synapse.bias]  # pyright: ignore[reportArgumentType]
-        ys: Tensor = Learn.apply(xs, y.unsqueeze(0), into[0], len(traces), *traces, *parameters)
+        ys: Tensor = Learn.apply(xs, y.unsqueeze(0), into[0], axes, *traces, *parameters)
         return ys, last
 
 
@@ -223,6 +232,26 @@ def _why_not(neuron: Neuron) -> str | None:
     if any(p.requires_grad for p in neuron.parameters()):
         return f"{name} learns quantities of its own"
     return None
+
+
+def _in_between(net: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
+    """What scales, as norms do, and stands between a layer with weights and the neuron behind it.
+
+    By the order in which modules are registered; who scales without numbers of its own is met by `through`.
+    """
+    from snn4.through_time.neuron import Neuron
+
+    inside: set[int] = set()
+    waiting: list[tuple[str, torch.nn.Module]] | None = None
+    for path, module in net.named_modules():
+        if isinstance(module, (Neuron, Synapse)):
+            inside |= {id(m) for m in module.modules()}
+            if isinstance(module, Neuron):
+                yield from waiting or ()
+            waiting = [] if isinstance(module, Synapse) else None
+        elif waiting is not None and id(module) not in inside:
+            own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+            waiting += [(path, module)] * bool(own)
 
 
 def _fed_back(net: torch.nn.Module, synapse: Synapse) -> bool:

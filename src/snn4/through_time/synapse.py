@@ -8,7 +8,7 @@ remember is a state like a neuron's: `run` carries it, and a call starts without
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -31,11 +31,14 @@ class Rule(abc.ABC):
 class Synapse(torch.nn.Module):
     """Abstract, a mixin: a layer y = W * x + b over sequences. First among the bases of a torch layer.
 
-    A subclass writes `apply_weight`, and asks `rule` in its `forward`.
+    A subclass writes `apply_weight`, and asks `rule` in its `forward`. One that also writes `seen` and sets `rows` has
+    an eligibility for each weight.
     """
 
     Trace = state("trace")
     rule: Rule | None = None
+    rows: ClassVar[int | None] = None
+    """The axis of an output (B, *features') along which the rows of the weight lie; None for a layer without `seen`."""
 
     @abc.abstractmethod
     def apply_weight(self, xs: Tensor, trace: Tensor | None, *, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -43,6 +46,13 @@ class Synapse(torch.nn.Module):
 
         Shape: xs and trace (T, B, *features), output (T, B, *features'). The bias sees no trace.
         """
+
+    def seen(self, x: Tensor) -> Tensor:
+        """What each output weighs: its inputs, in the order of its row of the weight.
+
+        Shape: (B, *features) -> (B, *features', inputs), of size 1 along `rows` where all rows weigh the same.
+        """
+        raise NotImplementedError
 
     def incoming(self, xs: Tensor, template: Any) -> tuple[str | None, Any]:
         """The key of this call and the state it starts from, `template` at rest; the key is None outside of `run`.
