@@ -254,3 +254,18 @@ def test_many_features_with_parameters_of_their_own():
     assert torch.equal(exact.ys.float(), reference.ys)
     for name, grad in kernel.grads.items():
         assert relative(grad, exact.grads[name]) < 1e-5, name
+
+
+@pytest.mark.parametrize("steps", [1, 3, 33, 70])
+@pytest.mark.parametrize("shape", [(33,), (5, 7, 9)], ids=str)
+def test_sums_go_on_over_many_periods_and_tiles(steps, shape):
+    """No spike that float64 could turn over, so that only the sums differ; the last period is not full."""
+    neuron = LI(tau=Learned(torch.linspace(1.5, 4.0, shape[0]).view(-1, *(1 for _ in shape[1:]))), decay_input=True)
+    both = LIF(tau=Learned(3.0), v_threshold=Learned(9.0, shape=shape), decay_input=True)
+    for one in (neuron, both):
+        xs, first = inputs(one, (steps, 51, *shape))
+        kernel = run(one, xs, first, "c++")
+        exact = run(one.double(), xs.double(), tuple(f.double() for f in first), "reference")
+        assert one is neuron or not kernel.ys.any()
+        for name, grad in kernel.grads.items():
+            assert relative(grad, exact.grads[name]) < 1e-5, name

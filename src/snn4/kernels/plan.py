@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from snn4.core.errors import MissingLibraryError
-from snn4.kernels import build, cpp, slots, torch_facts
+from snn4.kernels import blocks, build, cpp, slots, torch_facts
 from snn4.kernels.host import needed_calls, run_calls
 from snn4.kernels.identity import Identity
 from snn4.kernels.layout import Layout
@@ -46,8 +46,10 @@ SERIAL = 32_768
 _STREAM_BYTES = 8 << 20
 # shortest row of parameters that differ between neurons; shorter ones are repeated
 _ROW = slots.TILE
-# pieces of work of a backward pass that sums per neuron
-_UNITS = 64
+# elements that a piece of work of a backward pass reads in one run, where there are enough pieces for many threads
+_RUN, _PIECES = 4096, 32
+# steps that one group of a sum has at least: its float64 parts are then little beside what the steps read
+_STEPS = 128
 _PLANS = 1024
 _TRAVELS: dict[torch.dtype, slots.Travels] = {torch.bfloat16: "bf16"}
 
@@ -240,7 +242,7 @@ class Plan:
         ready = self.late_prepared(ready, layout, row)
         stride = layout.count if xs is None else xs.stride(0)
         sizes, room = self.backward_sizes(steps, stride, layout, row)
-        sums = torch.empty(room, dtype=torch.float64, device="cpu")
+        sums = blocks.empty((room,), (1,), torch.float64)
         first, begin = starts(state, layout)
         grad_ys = layout.arranged_sequence(grad_ys)
         grad_x = layout.empty(grad_ys, steps, self.travels.x) if need_x else None
@@ -260,12 +262,16 @@ class Plan:
 
     def backward_sizes(self, steps: int, stride: int, layout: Layout, row: int) -> tuple[list[int], int]:
         """The first slots of a backward pass, and how many numbers its sums are."""
-        tiles, periods = -(-row // slots.width(steps, self.travels.x.itemsize)), -(-layout.count // row)
-        # what is learned per neuron is summed in as few parts as keep all threads busy; the same for any number of them
-        groups = min(periods, max(1, _UNITS // tiles)) if self.wide_roots else periods
-        block = min(slots.BLOCK, max(1, tiles * groups // _UNITS))
+        width = slots.width(steps, self.travels.x.itemsize)
+        tiles, periods, most = -(-row // width), -(-layout.count // row), _RUN // width
+        # the same for any number of threads: it is the order of the sums
+        groups = periods
+        if self.wide_roots:
+            groups = max(1, min(periods, steps * periods // _STEPS, -(-_PIECES // -(-tiles // most))))
+        block = min(most, max(1, tiles * groups // _PIECES))
         units = -(-tiles // block) * groups
-        room = len(self.scalar_roots) * (units + 1) + len(self.wide_roots) * (groups + 1) * row
+        parts = groups + 1 if groups > 1 else 1
+        room = len(self.scalar_roots) * (units + 1) + len(self.wide_roots) * parts * row
         return self.sizes(steps, stride, layout, row, block, groups), room
 
     def sums_at(self, sums: Tensor, row: int) -> tuple[int, int]:
@@ -300,7 +306,6 @@ class Plan:
         if not self.traced.roots:
             return [None] * len(self.traced.gradients)
         features = layout.shape[1:]
-        inverse = sorted(range(len(features)), key=layout.order.__getitem__)
         flat = sums.numpy()
         scalars, wide = iter(range(len(self.scalar_roots))), iter(range(len(self.wide_roots)))
         for about, root in zip(self.traced.roots, self.graph.roots, strict=True):
@@ -309,11 +314,12 @@ class Plan:
             else:
                 start = len(self.scalar_roots) + next(wide) * row
                 kept = about.kept or ()
+                left = [d for d in layout.order if d + 1 in kept]
+                gone = tuple(place + 1 for place, d in enumerate(layout.order) if d not in left)
                 # numpy adds in one order, with any number of threads
-                part = flat[start : start + row].reshape(-1, *(features[d] for d in layout.order)).sum(0)
-                part = part.transpose(inverse)
-                gone = tuple(d for d in range(len(features)) if d + 1 not in kept)
-                total = torch.as_tensor(part.sum(gone) if gone else part.copy()).to(self.dtype)
+                part = flat[start : start + row].reshape(-1, *(features[d] for d in layout.order)).sum((0, *gone))
+                part = part.transpose(sorted(range(len(left)), key=left.__getitem__))
+                total = torch.as_tensor(part.copy()).to(self.dtype)
             values[about.name] = total.reshape(about.shape)
         run_calls(self.traced.tail, values)
         return [None if name is None else values[name] for name in self.traced.gradients]

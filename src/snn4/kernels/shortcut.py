@@ -127,7 +127,7 @@ class FromRest:
         if not self.sums:
             plan.run(self.second, array)
             return grad_x, [], [None] * len(plan.traced.gradients)
-        sums = torch.empty(self.sums, dtype=torch.float64, device="cpu")
+        sums = blocks.empty((self.sums,), (1,), torch.float64)
         array[_BACKWARD + 3], array[_BACKWARD + 4] = plan.sums_at(sums, self.row)
         plan.run(self.second, array)
         return grad_x, [], plan.gradients(ready.values, sums, layout, self.row)

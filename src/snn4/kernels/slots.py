@@ -8,7 +8,6 @@ from snn4.kernels.graph import StepGraph
 
 __all__ = [
     "BACKWARD_SIZES",
-    "BLOCK",
     "FORWARD_SIZES",
     "TILE",
     "Mode",
@@ -24,8 +23,6 @@ Travels: TypeAlias = Literal["real", "bf16"]
 
 # elements of a tile
 TILE = 256
-# most tiles of a unit of work
-BLOCK = 8
 # up to so many steps, shorter tiles are faster
 FEW = 5
 # what is kept of a segment of a tile fits into the first cache
