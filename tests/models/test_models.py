@@ -90,3 +90,19 @@ def test_names_and_wildcards():
 def test_impossible_sizes_are_refused(wrong):
     with pytest.raises(OptionError):
         wrong()
+
+
+def test_srnn_takes_a_maker_of_neurons_for_each_layer_and_one_of_synapses():
+    srnn = models.srnn
+
+    def dendrites(inputs, width):
+        return nn.DendriticLinear(inputs, width, 2)
+
+    net = srnn(4, [6, 5], 3, [nn.LIF, nn.ALIF])
+    assert (type(net.neuron1.body), type(net.neuron2.body)) == (nn.LIF, nn.ALIF)
+    branches = [lambda: nn.dh_lif(6, 2), lambda: nn.dh_lif(5, 2)]
+    net = srnn(4, [6, 5], 3, branches, recurrent=False, synapse=dendrites)
+    assert net.linear2.weight.shape == (5, 6)
+    assert net(torch.rand(7, 2, 4)).shape == (7, 2, 3)
+    with pytest.raises(OptionError, match="1 makers of neurons"):
+        srnn(4, [6, 5], 3, [nn.LIF])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import get_args
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from snn4 import nn
 from snn4.core.errors import OptionError
 from snn4.data import DataSet, Split
 from snn4.recipes import get
+from snn4.recipes.cells import FEED_FORWARD, Cell
 from snn4.recipes.comparison import make_networks, make_tasks
 from snn4.recipes.sequences import one_answer, step_answers
 from snn4.recipes.snapshot import write_snapshot
@@ -49,14 +52,92 @@ def test_the_ann_has_relus_in_the_neurons_place_and_the_same_integrators(name):
     snn, ann = nets["snn"], nets["ann"]
     assert type(snn.neuron1) is type(ann.neuron1) is nn.Recurrent
     assert type(ann.neuron1.body) is torch.nn.ReLU
-    assert type(snn.neuron1.body) is (nn.ALIF if recipe.smoke().cell == "alif" else nn.LIF)
+    made = {"lif": nn.LIF, "alif": nn.ALIF, "se_adlif": nn.SEAdLIF}
+    assert type(snn.neuron1.body) is made[recipe.smoke().cell]
     assert str(snn.readout) == str(ann.readout)
+
+
+@pytest.mark.parametrize("cell", get_args(Cell))
+def test_every_cell_makes_a_network_that_learns(cell):
+    recipe = get("shd")
+    config = dataclasses.replace(recipe.smoke(), cell=cell, hidden=(16, 8), recurrent=cell not in FEED_FORWARD)
+    nets = make_networks(recipe.experiment(config), config)
+    xs = torch.randint(3, (10, 2, 140)).float()
+    nets["snn"](xs).square().sum().backward()
+    assert nets["snn"].linear1.weight.grad.any()
+    # the ANN has the same widths, and feeds back where the SNN does
+    assert nets["ann"].linear2.weight.shape == (8, 16)
+    assert isinstance(nets["ann"].neuron1, nn.Recurrent) is config.recurrent
+    assert isinstance(nets["snn"].linear1, nn.DendriticLinear) is (cell == "dh_lif")
+
+
+def test_neurons_that_a_loop_cannot_take_are_refused_with_the_way_out():
+    recipe = get("shd")
+    for cell in FEED_FORWARD:
+        with pytest.raises(OptionError, match="--no-recurrent"):
+            recipe.experiment(dataclasses.replace(recipe.smoke(), cell=cell))
+
+
+def test_steps_without_a_label_become_class_0_where_that_is_asked_for():
+    recipe = get("ecg")
+    data = made(Split(torch.zeros(1, 3, 4), torch.tensor([[2, -1, 1]])))
+    left_out = recipe.experiment(recipe.smoke()).prepare(data)
+    filled = recipe.experiment(dataclasses.replace(recipe.smoke(), unlabelled="class_0")).prepare(data)
+    assert left_out.test.targets.tolist() == [[2, -1, 1]]
+    assert filled.train.targets.tolist() == filled.test.targets.tolist() == [[2, 0, 1]]
+
+
+def test_samples_move_in_time_and_along_channels():
+    batch = torch.zeros(32, 9, 7, dtype=torch.uint8)
+    batch[:, 4, 3] = 1
+    options = dataclasses.replace(get("shd").config().train, shift=2)
+    task = one_answer(9)(made(Split(batch, torch.zeros(32, dtype=torch.int64))), options)
+    moved = task.augment(batch, torch.Generator().manual_seed(0))
+    assert moved.shape == batch.shape
+    assert moved.flatten(1).sum(1).tolist() == [1] * 32
+    _, frames, channels = moved.nonzero(as_tuple=True)
+    assert set(frames.tolist()) == set(range(2, 7))
+    assert set(channels.tolist()) == set(range(1, 6))
+
+
+def test_neurons_side_by_side_have_one_row_each_and_the_ann_beside_them(tmp_path, monkeypatch):
+    frames = torch.randint(2, (40, 12, 140), dtype=torch.uint8)
+    data = made(Split(frames, torch.arange(40) % 20), 20)
+    monkeypatch.setattr("snn4.recipes.study.load", lambda *_, **__: data)
+    recipe = get("shd_neurons")
+    how = {"resume": False, "progress": False, "lang": "en", "data": None, "download": False}
+    config = dataclasses.replace(recipe.smoke(), steps=6, cells=("psn", "relu"))
+    rows = recipe.main(config, out=tmp_path, **how)["study"]
+    assert [(row["cell"], row["form"]) for row in rows] == [("psn", "feed-forward"), ("relu", "recurrent")]
+    # 6 x 6 weights over time and 6 thresholds in place of 16 x 16 recurrent weights and 16 biases
+    assert rows[0]["parameters"] == rows[1]["parameters"] - (16 * 16 + 16) + 42
+    with pytest.raises(OptionError, match="--cells"):
+        recipe.main(dataclasses.replace(config, cells=("lif", "lif")), out=tmp_path, **how)
+
+
+def test_options_of_time_constants_come_back_from_the_folder_of_a_run(tmp_path):
+    from snn4.core.files import write_json
+    from snn4.recipes.cells import Starts
+    from snn4.recipes.common import read_config
+
+    config = dataclasses.replace(get("ecg").smoke(), starts=Starts(omega=(1.0, 25.0)))
+    write_json(tmp_path / "config.json", {"schema": 1, "recipe": "ecg", "config": dataclasses.asdict(config)})
+    assert read_config(tmp_path)[1] == config
 
 
 def test_frames_are_averaged_and_scaled():
     batch = torch.tensor([[[0], [10], [20], [40]]], dtype=torch.uint8)
     task = one_answer(2, 0.1)(made(Split(batch, torch.tensor([0]))), get("radar").config().train)
     assert task.encode(batch, torch.Generator()).flatten().tolist() == pytest.approx([0.5, 3.0])
+
+
+def test_the_mean_share_is_the_mean_of_the_softmax_at_each_step():
+    ys = torch.tensor([[[0.0, 0.0]], [[math.log(9.0), 0.0]]])
+    batch = torch.zeros(1, 2, 1, dtype=torch.uint8)
+    task = one_answer(2, shares=True)(made(Split(batch, torch.tensor([0]))), get("shd").config().train)
+    # (1/2 + 9/10) / 2
+    assert task.readout(ys).exp().flatten().tolist() == pytest.approx([0.7, 0.3])
+    assert task.loss(task.readout(ys), torch.tensor([0])).item() == pytest.approx(-math.log(0.7))
 
 
 def test_a_class_a_step_is_judged_by_labelled_steps_and_pictured_at_the_last_of_them(tmp_path):

@@ -298,3 +298,23 @@ def test_a_layer_called_twice_is_recorded_as_one(leaky):
     assert ys.mean().item() == pytest.approx(1 / 3)
     net(torch.zeros(3, 1, 1))
     assert len(spikes["spike"]) == 3, "nothing is recorded outside"
+
+
+def test_spikes_inside_a_loop_are_recorded_without_running_it_step_by_step(monkeypatch):
+    from snn4 import nn
+
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(nn.Recurrent(nn.LIF(), nn.Linear(5, 5)))
+    xs = 2 * torch.rand(6, 2, 5)
+    wanted = net(xs)
+    assert wanted.any()
+
+    def stepped(*_):
+        raise AssertionError("step by step")
+
+    if nn.Recurrent(nn.LIF(), nn.Linear(5, 5))._at_once(xs, torch.zeros(1, 2, 5), None).__class__ is not str:
+        monkeypatch.setattr(nn.Recurrent, "_stepped", stepped)
+    with recorded_spikes(net) as spikes:
+        net(xs)
+    assert list(spikes) == ["0.body"]
+    assert torch.equal(spikes["0.body"], wanted)

@@ -31,12 +31,13 @@ def srnn(
     inputs: int,
     hidden: Sequence[int],
     classes: int,
-    neuron: Callable[[], torch.nn.Module] = ALIF,
+    neuron: Neurons | Sequence[Neurons] = ALIF,
     *,
     recurrent: Sequence[bool] | bool = True,
     gain: float = 0.2,
     dropout: float = 0.0,
     readout: Neurons = LI,
+    synapse: Callable[[int, int], torch.nn.Module] = Linear,
 ) -> torch.nn.Sequential:
     """A recurrent spiking network. Recurrent weights start as an orthogonal matrix times `gain`.
 
@@ -44,38 +45,41 @@ def srnn(
         inputs: values a sample and step, after flattening.
         hidden: widths of the hidden layers.
         classes: outputs.
-        neuron: makes the neuron of each hidden layer; `torch.nn.ReLU` is the ANN.
+        neuron: makes the neuron of each hidden layer, or one maker for each; `torch.nn.ReLU` is the ANN.
         recurrent: which hidden layers feed back to themselves, or all, or none.
         gain: of the recurrent weights at the start. At 1, spiking networks did not learn; see the experiment log.
         dropout: probability behind each hidden layer, one mask for all steps.
         readout: makes what stands behind the output weights, in the ANN as well.
+        synapse: makes what stands before the neurons of a hidden layer, from inputs and width.
 
     Shape: (T, B, *features) -> (T, B, classes).
 
     Raises:
-        OptionError: no hidden layer, a size below 1, or not one entry of `recurrent` for each layer.
+        OptionError: no hidden layer, a size below 1, or not one entry of `recurrent` or `neuron` for each layer.
 
     Example:
         >>> srnn(4, [36], 6)(torch.zeros(5, 2, 4)).shape
         torch.Size([5, 2, 6])
     """
     feeds_back = [recurrent] * len(hidden) if isinstance(recurrent, bool) else list(recurrent)
-    if not hidden or min(inputs, *hidden, classes) < 1 or len(feeds_back) != len(hidden):
+    neurons = [neuron] * len(hidden) if callable(neuron) else list(neuron)
+    if not hidden or min(inputs, *hidden, classes) < 1 or {len(feeds_back), len(neurons)} != {len(hidden)}:
         raise OptionError(
-            f"srnn got inputs={inputs}, hidden={list(hidden)}, classes={classes}, recurrent={feeds_back}",
-            "sizes of at least 1, and one entry of recurrent for each hidden layer",
+            f"srnn got inputs={inputs}, hidden={list(hidden)}, classes={classes}, recurrent={feeds_back} and "
+            f"{len(neurons)} makers of neurons",
+            "sizes of at least 1, and one entry of recurrent and of neuron for each hidden layer",
         )
     layers = Layers(flatten=Flatten())
     before = inputs
-    for n, (width, back) in enumerate(zip(hidden, feeds_back, strict=True), start=1):
-        layers[f"linear{n}"] = Linear(before, width)
+    for n, (width, back, made) in enumerate(zip(hidden, feeds_back, neurons, strict=True), start=1):
+        layers[f"linear{n}"] = synapse(before, width)
         if back:
             feedback = Linear(width, width)
             torch.nn.init.orthogonal_(feedback.weight, gain)
             torch.nn.init.zeros_(feedback.bias)
-            layers[f"neuron{n}"] = Recurrent(neuron(), feedback)
+            layers[f"neuron{n}"] = Recurrent(made(), feedback)
         else:
-            layers[f"neuron{n}"] = neuron()
+            layers[f"neuron{n}"] = made()
         if dropout:
             layers[f"dropout{n}"] = Dropout(dropout)
         before = width

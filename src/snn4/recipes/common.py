@@ -113,7 +113,7 @@ def _trained(
         )
     for name, net in networks.items():
         load_weights(net, folder / FILES[name])
-    dataset = load(experiment.data, data, download=download)
+    dataset = experiment.prepare(load(experiment.data, data, download=download))
     return networks, make_tasks(experiment, config, dataset), dataset, config
 
 

@@ -133,6 +133,7 @@ class Experiment:
         task: how all three are trained, where they do not get one frame that is held.
         networks: which of the three are trained; the SNN is one of them.
         first: a cheaper beginning of the SNN's training.
+        prepare: changes the data set before anything else sees it.
     """
 
     recipe: str
@@ -146,6 +147,7 @@ class Experiment:
     task: Callable[[DataSet, TrainingOptions], Task] | None = None
     networks: tuple[str, ...] = tuple(FILES)
     first: First | None = None
+    prepare: Callable[[DataSet], DataSet] = lambda data: data
 
 
 def make_task(data: DataSet, training: TrainingOptions) -> Task:
@@ -269,7 +271,7 @@ def compare(
         What result.json holds.
     """
     networks, fits = make_networks(experiment, config), fit_configs(experiment, config)
-    dataset = load(experiment.data, data, download=download)
+    dataset = experiment.prepare(load(experiment.data, data, download=download))
     train, val = splits(dataset, experiment.validation, config)
     tasks = make_tasks(experiment, config, dataset)
     options: dict[str, Any] = dataclasses.asdict(config)  # pyright: ignore[reportArgumentType, reportCallIssue]

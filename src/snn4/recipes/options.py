@@ -140,7 +140,7 @@ class TrainingOptions:
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes."""
     shift: int = 0
-    """Move training images by up to so many pixels."""
+    """Move training images by up to so many pixels, sequences by up to so many stored frames and channels."""
     flip: bool = False
     """Mirror half of the training images."""
     cutout: int = 0

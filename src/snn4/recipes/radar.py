@@ -8,8 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from snn4.recipes.comparison import Experiment, runner
-from snn4.recipes.options import NeuronOptions, TrainingOptions
-from snn4.recipes.sequences import Cell, network, one_answer
+from snn4.recipes.sequences import SequenceConfig, one_answer, sequence_experiment
 
 __all__ = ["EXPECTED", "TITLE", "Config", "experiment", "main"]
 
@@ -19,31 +18,15 @@ _INPUTS, _CLASSES = 6, 12
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(SequenceConfig):
     """Options of the recipe."""
 
-    seed: int = 0
-    """Of everything random: weights, splits, order."""
     epochs: int = 30
     """Passes over the training split."""
     steps: int = 64
     """Time steps; neighbouring frames are averaged until so many are left."""
     hidden: tuple[int, ...] = (64,)
     """Widths of the hidden layers."""
-    recurrent: bool = True
-    """Whether hidden layers feed back to themselves."""
-    dropout: float = 0.2
-    """Probability behind each hidden layer, one mask for all steps."""
-    limit: int | None = None
-    """Use only so many training samples."""
-    cell: Cell = "lif"
-    """lif: neurons with the options of `neuron`; alif: adaptive ones with learned time constants."""
-    neuron: NeuronOptions = dataclasses.field(
-        default_factory=lambda: NeuronOptions(tau=20.0, learn_tau=True, surrogate="fastsigmoid")
-    )
-    train: TrainingOptions = dataclasses.field(
-        default_factory=lambda: TrainingOptions(batch_size=64, learning_rate=1e-2)
-    )
 
     @classmethod
     def smoke(cls) -> Config:
@@ -53,10 +36,9 @@ class Config:
 
 def experiment(config: Config) -> Experiment:
     """What this recipe adds to the common course."""
-    build = network(_INPUTS, config.hidden, _CLASSES, config.cell, recurrent=config.recurrent, dropout=config.dropout)
-    widths = "-".join(map(str, (_INPUTS, *config.hidden, _CLASSES)))
-    words = f"{'recurrent' if config.recurrent else 'feed-forward'} {widths}, leaky integrators behind the output"
-    return Experiment("radar", TITLE, "radar", 0.15, words, build, EXPECTED, task=one_answer(config.steps))
+    return sequence_experiment(
+        "radar", TITLE, config, config.cell, _INPUTS, _CLASSES, 0.15, expected=EXPECTED, task=one_answer(config.steps)
+    )
 
 
 main = runner(experiment)

@@ -45,6 +45,8 @@ _NAMES = (
     "radar",
     "ecg",
     "shd",
+    "ecg_neurons",
+    "shd_neurons",
 )
 
 

@@ -1,4 +1,4 @@
-"""What recipes over real sequences share: neurons with a memory, the way from stored frames to a loss, the networks.
+"""What recipes over real sequences share: their options, and the way from stored frames to a loss.
 
 The ANN of equal architecture is the same recurrent network with ReLUs in the neurons' place: it sees the same steps,
 has the same weights, and the same integrators stand behind its output. Its only memory is its recurrent weights. The
@@ -7,72 +7,113 @@ activations of its quantised twin have the bits that tell T + 1 values apart, mo
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from snn4.core.errors import OptionError
-from snn4.core.quantity import Learned
 from snn4.data import DataSet
-from snn4.models import srnn
-from snn4.neurons import ALIF, LI, LIF
 from snn4.objectives import cross_entropy
-from snn4.recipes.comparison import Build
-from snn4.recipes.options import TrainingOptions
+from snn4.recipes.cells import Cell, Starts, network
+from snn4.recipes.comparison import Experiment
+from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.training import Task
 
-__all__ = ["Cell", "network", "one_answer", "step_answers"]
-
-Cell = Literal["lif", "alif"]
-"""The kind of the hidden neurons: LIF with the options of `neuron`, or ALIF with learned time constants."""
+__all__ = ["SequenceConfig", "SequenceOptions", "one_answer", "sequence_experiment", "step_answers"]
 
 
-def network(
-    inputs: int, hidden: tuple[int, ...], classes: int, cell: Cell, *, recurrent: bool, dropout: float
-) -> Build:
-    """Makes the recurrent networks of one architecture.
+@dataclasses.dataclass(frozen=True)
+class SequenceOptions:
+    """What recipes and studies over sequences have in common; each has values of its own."""
+
+    seed: int = 0
+    """Of everything random: weights, splits, order."""
+    epochs: int = 40
+    """Passes over the training split."""
+    steps: int = 100
+    """Time steps; neighbouring frames are averaged until so many are left."""
+    hidden: tuple[int, ...] = (128,)
+    """Widths of the hidden layers."""
+    recurrent: bool = True
+    """Whether hidden layers feed back to themselves."""
+    gain: float = 0.2
+    """Of the recurrent weights at the start, an orthogonal matrix."""
+    dropout: float = 0.2
+    """Probability behind each hidden layer, one mask for all steps."""
+    readout_tau: float = 20.0
+    """Where the time constants of the integrators behind the output start, in steps; learned, one a class."""
+    limit: int | None = None
+    """Use only so many training samples."""
+    starts: Starts = dataclasses.field(default_factory=Starts)
+    neuron: NeuronOptions = dataclasses.field(
+        default_factory=lambda: NeuronOptions(tau=20.0, learn_tau=True, surrogate="fastsigmoid")
+    )
+    train: TrainingOptions = dataclasses.field(
+        default_factory=lambda: TrainingOptions(batch_size=64, learning_rate=1e-2)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceConfig(SequenceOptions):
+    """Options of a recipe over sequences."""
+
+    cell: Cell = "lif"
+    """Hidden neurons: lif, with the options of `neuron`; alif, brf, se_adlif, tc_lif; and with --no-recurrent also
+    dh_lif and psn. Each starts as its paper says."""
+
+
+def sequence_experiment(
+    recipe: str,
+    title: str,
+    config: SequenceOptions,
+    cell: Cell,
+    inputs: int,
+    classes: int,
+    validation: float,
+    **more: Any,
+) -> Experiment:
+    """What such a recipe adds to the common course.
 
     Args:
+        recipe: its name, which is that of its data set.
+        title: one line.
+        config: its options.
+        cell: hidden neurons of the SNN.
         inputs: channels of the data.
-        hidden: widths of the hidden layers.
         classes: outputs.
-        cell: of the SNN.
-        recurrent: whether hidden layers feed back to themselves.
-        dropout: probability behind each hidden layer, one mask for all steps.
+        validation: share of the training split that is set aside.
+        more: further parts of the experiment.
 
     Raises:
-        OptionError: an unknown cell.
+        OptionError: an unknown cell, or one that cannot be recurrent.
     """
-    if cell not in ("lif", "alif"):
-        raise OptionError(f"--cell got {cell!r}", "'lif' or 'alif'")
-
-    def build(neuron: Callable[[], torch.nn.Module], steps: int) -> torch.nn.Module:  # noqa: ARG001  (data has the time)
-        if cell == "alif" and neuron is not torch.nn.ReLU and not isinstance(neuron(), LIF):
-            raise OptionError(
-                "--neuron.kind is set where --cell alif stands in its place", "one of both", "Write --cell lif."
-            )
-        chosen = _alif if cell == "alif" and neuron is not torch.nn.ReLU else neuron
-        return srnn(inputs, hidden, classes, chosen, recurrent=recurrent, dropout=dropout, readout=_integrator)
-
-    return build
-
-
-def _alif() -> ALIF:
-    return ALIF(Learned(20.0), Learned(150.0))
+    build = network(
+        inputs,
+        config.hidden,
+        classes,
+        cell,
+        recurrent=config.recurrent,
+        gain=config.gain,
+        dropout=config.dropout,
+        readout_tau=config.readout_tau,
+        starts=config.starts,
+    )
+    widths = "-".join(map(str, (inputs, *config.hidden, classes)))
+    words = f"{'recurrent' if config.recurrent else 'feed-forward'} {widths}, leaky integrators behind the output"
+    return Experiment(recipe, title, recipe, validation, words, build, **more)
 
 
-def _integrator() -> LI:
-    return LI(20.0, decay_input=True)
-
-
-def one_answer(steps: int, scale: float = 1.0) -> Callable[[DataSet, TrainingOptions], Task]:
+def one_answer(steps: int, scale: float = 1.0, *, shares: bool = False) -> Callable[[DataSet, TrainingOptions], Task]:
     """The task of one class a sample: the mean of the integrators over time, cross-entropy.
 
     Args:
         steps: neighbouring frames are averaged until so many are left.
         scale: what stored values are multiplied by.
+        shares: the mean is that of the softmax at each step, so that no step counts more than another.
 
     Raises:
         OptionError: no step.
@@ -90,9 +131,37 @@ def one_answer(steps: int, scale: float = 1.0) -> Callable[[DataSet, TrainingOpt
         def loss(logits: Tensor, targets: Tensor) -> Tensor:
             return cross_entropy(logits, targets, label_smoothing=training.label_smoothing)
 
-        return Task(encode, lambda ys: ys.mean(0), loss)
+        return Task(encode, _mean_share if shares else _mean, loss, _moved(training.shift) if training.shift else None)
 
     return task
+
+
+def _mean(ys: Tensor) -> Tensor:
+    return ys.mean(0)
+
+
+def _mean_share(ys: Tensor) -> Tensor:
+    # as logarithms, whose softmax they are again
+    return ys.log_softmax(-1).logsumexp(0) - math.log(len(ys))
+
+
+def _moved(most: int) -> Callable[[Tensor, Generator], Tensor]:
+    """Move each sample by up to so many stored frames, and by up to so many channels."""
+
+    def augment(batch: Tensor, generator: Generator) -> Tensor:
+        frames = batch.flatten(2)
+        padded = torch.nn.functional.pad(frames, (most,) * 4)
+        # every place that the window may take; one of them is copied for each sample
+        places = padded.unfold(1, frames.shape[1], 1).unfold(2, frames.shape[2], 1)
+        samples = torch.arange(len(frames), device=frames.device)
+        rows, columns = (_draw(len(frames), 2 * most + 1, generator).to(frames.device) for _ in "tc")
+        return places[samples, rows, columns]
+
+    return augment
+
+
+def _draw(count: int, end: int, generator: Generator) -> Tensor:
+    return torch.randint(end, (count,), generator=generator, device=generator.device)
 
 
 def step_answers(_data: DataSet, training: TrainingOptions) -> Task:

@@ -58,7 +58,7 @@ def _run(study: Study, trial: Trial, folder: Path) -> dict[str, Any]:
     experiment, config = trial.experiment, trial.config
     # before the data is read: what does not go together is refused here
     net = make_networks(experiment, config)["snn"]
-    dataset = study.load(experiment.data)
+    dataset = experiment.prepare(study.load(experiment.data))
     task = make_tasks(experiment, config, dataset)["snn"]
     parts = three(dataset, experiment.validation, config)
     how = config.train.fit_config(config.epochs)

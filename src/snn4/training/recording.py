@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from snn4.layers import Loop
 from snn4.through_time import Neuron
 
 __all__ = ["recorded_spikes", "spiking_layers"]
@@ -52,6 +53,9 @@ class Spikes(Mapping[str, Tensor]):
 def recorded_spikes(net: torch.nn.Module) -> Iterator[Spikes]:
     """Record the spikes of every spiking layer, with their graph: `with recorded_spikes(net) as spikes: net(xs)`.
 
+    The spikes of a neuron that is the body of a loop are taken from the loop, which gives just these: a hook on the
+    neuron itself would make the loop run step by step.
+
     Example:
         >>> net = torch.nn.Sequential(torch.nn.ReLU())
         >>> with recorded_spikes(net) as spikes:
@@ -62,14 +66,15 @@ def recorded_spikes(net: torch.nn.Module) -> Iterator[Spikes]:
     spikes = Spikes()
     handles: list[torch.utils.hooks.RemovableHandle] = []
 
-    def record(path: str, layer: Neuron) -> None:
+    def record(path: str, layer: torch.nn.Module) -> None:
         def hook(_module: torch.nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
             spikes.add(path, output)
 
         handles.append(layer.register_forward_hook(hook))
 
+    loops = {id(module.body): module for module in net.modules() if isinstance(module, Loop)}
     for path, layer in spiking_layers(net).items():
-        record(path, layer)
+        record(path, loops.get(id(layer), layer))
     try:
         yield spikes
     finally:

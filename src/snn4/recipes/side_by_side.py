@@ -1,0 +1,117 @@
+"""Studies of hidden neurons side by side on one data set: equal widths, epochs, steps and seeds, one row a run.
+
+What no recurrent layer takes (`cells.FEED_FORWARD`) is trained feed-forward, with the same widths. The recurrent
+network of ReLUs is the ANN of equal architecture.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from snn4.core.errors import OptionError
+from snn4.recipes.cells import FEED_FORWARD, Cell
+from snn4.recipes.comparison import Experiment, make_networks, make_tasks
+from snn4.recipes.costs import step_cost
+from snn4.recipes.recipe import Main
+from snn4.recipes.study import Study, study_runner, three
+from snn4.recipes.tables import COLUMNS, Cells, Column, Row, grouped, table
+from snn4.recipes.trials import Trial, seeds_of
+from snn4.training import recorded_spikes
+from snn4.view import pictures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Member", "draw", "side_by_side", "tables"]
+
+Member = Cell | Literal["relu"]
+"""A cell, or the ANN's."""
+_COLUMNS = (COLUMNS[1], COLUMNS[0], Column("parameters", "parameters", 1, 0), *COLUMNS[2:5], COLUMNS[6])
+_WATCHED = 64
+
+
+def side_by_side(name: str, title: str, make: Callable[[Any, Cell], Experiment]) -> Main:
+    """The `main` of such a study.
+
+    Args:
+        name: of the recipe.
+        title: one line.
+        make: from options and a cell to the experiment; may refuse them.
+    """
+
+    def carry_out(study: Study, config: Any) -> dict[str, Any]:
+        if not config.cells or len(set(config.cells)) != len(config.cells):
+            raise OptionError(f"--cells got {config.cells}", "at least one, and none twice")
+        trials = [_trial(config, make, cell, seed) for seed in seeds_of(config) for cell in config.cells]
+        study.begin()
+        rows = [
+            study.row(one.name, lambda folder, one=one: _run(study, one, folder), one.labels, refusals=True)
+            for one in trials
+        ]
+        return study.end(rows, tables(rows), {"cells": draw(rows)} if any("failed" not in row for row in rows) else {})
+
+    return study_runner(name, title, carry_out)
+
+
+def _trial(config: Any, make: Callable[[Any, Cell], Experiment], cell: Member, seed: int) -> Trial:
+    """One cell with one seed."""
+    recurrent = config.recurrent and cell not in FEED_FORWARD
+    one = dataclasses.replace(config, seed=seed, recurrent=recurrent)
+    experiment = make(one, "lif" if cell == "relu" else cell)
+    if cell == "relu":
+        build = experiment.build
+        experiment = dataclasses.replace(experiment, build=lambda _neuron, steps: build(torch.nn.ReLU, steps))
+    labels = {"cell": cell, "form": "recurrent" if recurrent else "feed-forward", "seed": seed}
+    return Trial(f"{cell}-seed{seed}", labels, experiment, one)
+
+
+def _run(study: Study, trial: Trial, folder: Path) -> dict[str, Any]:
+    """Train, test once, and see what a step costs and who fires; nothing here looks at a loop step by step."""
+    experiment, config = trial.experiment, trial.config
+    net = make_networks(experiment, config)["snn"]
+    dataset = experiment.prepare(study.load(experiment.data))
+    task = make_tasks(experiment, config, dataset)["snn"]
+    train, val, test = three(dataset, experiment.validation, config)
+    how = config.train.fit_config(config.epochs)
+    found = study.learn(folder, net, task, (train, val, test), how, seed=config.seed)
+    cost = step_cost(net, task, train.take(torch.arange(min(how.batch_size, len(train)))), how, config.seed)
+    some = test.take(torch.arange(min(_WATCHED, len(test))))
+    with torch.no_grad(), recorded_spikes(net) as spikes:
+        net(task.encode(some.inputs, torch.Generator().manual_seed(config.seed)))
+    fired = sum(s.sum().item() for s in spikes.values())
+    places = sum(s.numel() for s in spikes.values())
+    return {
+        **found,
+        "step_ms": cost.milliseconds,
+        "peak_bytes": cost.peak_bytes,
+        "firing_rate": fired / places if places else None,
+    }
+
+
+def tables(rows: Sequence[Row]) -> dict[str, Cells]:
+    """One line for each cell, the best validation first."""
+    return {"cells": table(rows, {"cell": "neurons", "form": "form"}, _COLUMNS, order="val_accuracy")}
+
+
+def draw(rows: Sequence[Row]) -> Figure:
+    """Who is how good, and what a step costs."""
+    from snn4.view.pictures.canvas import figure
+
+    whole = grouped([row for row in rows if "failed" not in row], ["cell"])
+    drawing = figure(9.6, 1.4 + 0.2 * len(whole))
+    left, right = drawing.subplots(1, 2)
+    accuracy, time = (
+        {cell: [scale * row[key] for row in some] for (cell,), some in whole.items()}
+        for key, scale in (("test_accuracy", 100), ("step_ms", 1))
+    )
+    order = sorted(accuracy, key=lambda cell: -statistics.mean(accuracy[cell]))
+    marked = "lif" if "lif" in accuracy else None
+    pictures.ranking(accuracy, across="test accuracy (%)", marked=marked, order=order, ax=left, title="accuracy")
+    pictures.ranking(time, across="forward and backward (ms)", marked=marked, order=order, ax=right, title="time")
+    return drawing
