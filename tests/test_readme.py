@@ -64,6 +64,7 @@ def test_the_python_of_the_documentation_runs(document):
         ("docs/explanation/purity-and-state.md", "docs/ja/purity-and-state.md"),
         ("docs/explanation/spike-times.md", "docs/ja/spike-times.md"),
         ("docs/how-to/memory.md", "docs/ja/memory.md"),
+        ("docs/how-to/one-gpu.md", "docs/ja/one-gpu.md"),
         ("docs/explanation/neuron-compiler.md", "docs/ja/neuron-compiler.md"),
         ("docs/how-to/choose-a-route.md", "docs/ja/choose-a-route.md"),
         ("docs/explanation/routes.md", "docs/ja/routes.md"),

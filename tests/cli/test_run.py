@@ -137,3 +137,41 @@ def test_a_folder_with_other_files_is_refused(snn4, recipe):
 def test_an_empty_folder_is_taken(snn4):
     Path("here").mkdir()
     assert snn4("run fake --out here").code == 0
+
+
+def test_minutes_stop_a_run_and_say_how_to_go_on(snn4, recipe):
+    from snn4.training import OutOfTime
+
+    recipe.error = OutOfTime()
+    answer = snn4("run fake --out here --minutes 9")
+    assert answer.code == 3
+    assert answer.err == "snn4: 9 minutes are over. Go on with: snn4 resume here\n"
+    answer = snn4("resume here --minutes 0.5")
+    assert answer.code == 3
+    assert "0.5 minutes are over" in answer.err
+    recipe.error = None
+    assert snn4("resume here").code == 0
+
+
+def test_minutes_reach_the_training(snn4, recipe, monkeypatch):
+    import snn4.training.interruption as interruption
+
+    monkeypatch.setattr(interruption.time, "monotonic", lambda: 1000.0)
+    seen = []
+    monkeypatch.setattr(recipe, "main", lambda *_a, **_k: seen.append(interruption._deadline.get()) or {"seed": 0})
+    snn4("run fake --minutes 2 --out here")
+    snn4("run fake --out there")
+    assert seen == [1120.0, float("inf")]
+
+
+def test_minutes_out_of_range_are_told(snn4, recipe):
+    answer = snn4("run fake --minutes 0")
+    assert (answer.code, recipe.calls) == (2, [])
+    assert "the time limit is 0.0 minutes" in answer.err
+    assert not list(Path("runs").glob("*"))
+
+
+def test_small_is_for_recipes_that_have_it(snn4, recipe, monkeypatch):
+    monkeypatch.setattr(recipe, "small", lambda: recipe.config(epochs=2, batch_size=4), raising=False)
+    snn4("run fake --small --seed 5")
+    assert recipe.calls[0]["config"] == recipe.config(epochs=2, batch_size=4, seed=5)

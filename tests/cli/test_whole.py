@@ -26,6 +26,12 @@ LINES = [
     "report first --lang ja",
     "run digits --smoke --out first",
     "run digits --neuron.tau 0.1",
+    "run digits --smoke --out cut --quiet --minutes 1e-6",
+    "pack cut cut-parts --mib 0.05 --count 20",
+    "unpack cut-parts moved",
+    "resume moved --quiet",
+    "pack moved moved-parts",
+    "run digits --small",
 ]
 
 
@@ -37,7 +43,11 @@ def test_every_command_on_one_run(tmp_path):
     assert done.returncode == 0, done.stderr
     parts = done.stdout.split("exit ")
     codes = [part.splitlines()[0] for part in parts[1:]]
-    assert codes == ["0", "0", "0", "0", "0", "2", "2"], done.stderr
+    assert codes == [*"0000022300002"], done.stderr
+    assert "snn4: --small is given for digits" in done.stderr
+    assert "Go on with: snn4 resume moved" in parts[9]
+    whole, moved = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "moved"))
+    assert len(whole) == len(moved)
     ran, evaluated, profiled, resumed, reported, *_ = (
         "\n".join(part.splitlines()[k > 0 :]) for k, part in enumerate(parts)
     )

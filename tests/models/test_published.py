@@ -266,3 +266,25 @@ def test_recurrent_networks_may_be_cut(build):
 def test_impossible_sizes_are_refused(wrong):
     with pytest.raises(OptionError):
         wrong()
+
+
+def test_the_small_ms_resnet_begins_on_a_quarter_of_the_pixels():
+    net, seen = models.ms_resnet_small(steps=3), {}
+    for name, module in net.named_children():
+        module.register_forward_hook(lambda _m, _x, y, name=name: seen.update({name: tuple(y.shape)}))
+    net(torch.zeros(1, 2, 3, 32, 32))
+    # all that comes before the hold runs once a frame
+    assert seen["norm"] == (1, 2, 48, 32, 32)
+    assert seen["hold"] == (3, 2, 48, 16, 16)
+    assert (seen["stage1"], seen["stage2"]) == ((3, 2, 48, 16, 16), (3, 2, 80, 8, 8))
+    assert seen["output"] == (3, 2, 10)
+    # products of a step, by hand: four convolutions of 48 channels, then 48 to 80, three of 80 and the projection
+    convolutions = 4 * 9 * 48 * 48 * 256 + (9 * 48 * 80 + 3 * 9 * 80 * 80 + 48 * 80) * 64
+    assert round(convolutions / 1e6) == 35
+    assert count(net) == 297_530 < 300_000
+
+
+def test_the_small_ms_resnet_refuses_what_does_not_belong_together():
+    for wrong in ({"widths": (8, 8), "depths": (1,)}, {"widths": (), "depths": ()}, {"widths": (0,), "depths": (1,)}):
+        with pytest.raises(OptionError, match="ms_resnet_small"):
+            models.ms_resnet_small(**wrong)

@@ -222,11 +222,12 @@ def test_the_command_in_the_result_makes_the_same_options(name):
     from snn4.cli.run import _parse
 
     recipe = get(name)
+    widths = {"hidden": (32, 16)} if "hidden" in {f.name for f in dataclasses.fields(recipe.config)} else {}
     config = dataclasses.replace(
         recipe.config(),
+        **widths,
         seed=4,
         epochs=7,
-        hidden=(32, 16),
         limit=100,
         neuron=NeuronOptions(tau=3.5, learn_tau=True, v_reset=0.0, detach_reset=False, surrogate="triangle"),
         train=TrainingOptions(clip_norm=None, autocast=True, ema=0.9, flip=True, optimiser="sgd"),

@@ -7,7 +7,8 @@ import threading
 import pytest
 import torch
 
-from snn4.training import FitConfig, Interrupted, fit, tensorfile
+from snn4.core.errors import OptionError
+from snn4.training import FitConfig, Interrupted, OutOfTime, fit, tensorfile, time_limit
 from snn4.training.interruption import StopAsked, Stopper
 
 CONFIG = FitConfig(epochs=3, batch_size=10, learning_rate=0.05, ema=0.9)
@@ -99,3 +100,68 @@ def test_a_handler_that_cannot_speak_still_stops():
         stopper.check()
         signal.raise_signal(signal.SIGINT)
         stopper.check()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of the time limit, in seconds, to be moved by hand."""
+    import snn4.training.interruption as module
+
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_calls_with_a_time_limit_end_as_one_call_without(make_net, norm, leaky, split, val, task, tmp_path, clock):
+    def fresh():
+        return make_net(norm(6), leaky(), torch.nn.Dropout(0.2))
+
+    def ticking(xs, generator):
+        clock[0] += 10.0
+        return task.encode(xs, generator)
+
+    def run(net, folder, task=task):
+        return fit(net, task, split, val, CONFIG, seed=0, folder=folder, progress=False, log=lambda _text: None)
+
+    expected = fresh()
+    run(expected, tmp_path / "whole")
+    folder, reached = tmp_path / "run", [0]
+    while True:
+        net = fresh()
+        try:
+            # four batches, of training or of validation
+            with time_limit(40 / 60):
+                run(net, folder, dataclasses.replace(task, encode=ticking))
+        except OutOfTime:
+            _, about = tensorfile.read(folder / "snn.checkpoint.safetensors", "checkpoint")
+            reached.append(about["course"]["step"])
+            continue
+        break
+    # nine steps of training, and validations of two batches that are made again where they were cut
+    assert reached[1:] == sorted(reached[1:])
+    assert reached[1] == 3
+    assert len(reached) > 3
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, expected.state_dict()[name]), name
+
+
+def test_the_end_of_the_time_is_told_with_how_to_go_on(net, task, split, val, tmp_path):
+    with pytest.raises(OutOfTime, match=r"after step 1; everything is saved.*snn4 resume"), time_limit(1e-9):
+        fit(net, task, split, val, CONFIG, seed=0, folder=tmp_path, progress=False)
+
+
+def test_of_two_limits_the_earlier_one_counts(clock):
+    with Stopper(lambda text: None) as stopper:
+        with time_limit(1), time_limit(None), time_limit(5):
+            clock[0] += 59
+            stopper.check()
+            clock[0] += 1
+            with pytest.raises(StopAsked):
+                stopper.check()
+        stopper.check()
+
+
+@pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf")])
+def test_a_limit_that_is_none_is_told(minutes):
+    with pytest.raises(OptionError, match="time limit"), time_limit(minutes):
+        pass

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 import snn4
-from snn4.cli import cite, doctor, evaluate, listing, profile, report, resume, run
+from snn4.cli import cite, doctor, evaluate, listing, pack, profile, report, resume, run
 from snn4.core.errors import OptionError, Snn4Error, suggest
 
 __all__ = ["COMMANDS", "main"]
@@ -18,6 +18,8 @@ Command = Callable[[Sequence[str]], None]
 COMMANDS: dict[str, tuple[str, Command]] = {
     "run": ("train, evaluate, compare with the ANN, write the report", run.run),
     "resume": ("go on with a run that was stopped", resume.resume),
+    "pack": ("write a run folder as a few files of limited size", pack.pack),
+    "unpack": ("make the run folder again that pack was given", pack.unpack),
     "eval": ("evaluate the trained networks of a run folder", evaluate.evaluate),
     "report": ("write the report of a run folder again", report.report),
     "profile": ("spikes, operations, energy, memory and latency of a run's networks", profile.profile),
@@ -43,7 +45,8 @@ Start with: snn4 run digits"""
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
-    0 done; 2 an error that says what to do; 130 stopped with Ctrl-C; 1 an error that snn4 did not foresee.
+    0 done; 2 an error that says what to do; 3 the time of --minutes is over; 130 stopped with Ctrl-C; 1 an error that
+    snn4 did not foresee.
 
     Args:
         args: the words after `snn4`; `None` takes them from the process.
@@ -64,7 +67,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         _traceback(debug)
         _say(str(stop) or "Stopped.")
-        return 130
+        return 3 if isinstance(stop, run.Paused) else 130
     except BrokenPipeError:
         # the reader (`| head`) has gone; Python would complain once more when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,7 +9,7 @@ from typing import Literal
 
 from snn4.cli.folders import find_run
 from snn4.cli.options import parse
-from snn4.cli.run import stopped, tell
+from snn4.cli.run import go_on, tell
 
 __all__ = ["resume"]
 
@@ -30,6 +30,8 @@ class Resume:
     """Fetch the data set where it is missing."""
     quiet: bool = False
     """No progress bars."""
+    minutes: float | None = None
+    """Stop again after so long with everything saved. The exit status is then 3."""
 
 
 def resume(args: Sequence[str]) -> None:
@@ -43,10 +45,5 @@ def resume(args: Sequence[str]) -> None:
     from snn4.recipes.common import read_config
 
     recipe, config = read_config(folder)
-    try:
-        result = recipe.main(
-            config, out=folder, resume=True, progress=not go.quiet, lang=go.lang, data=go.data, download=go.download
-        )
-    except KeyboardInterrupt:
-        raise stopped(folder) from None
+    result = go_on(recipe, config, folder, go, resume=True)
     tell(result, folder, go.lang, as_json=go.json)

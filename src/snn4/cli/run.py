@@ -14,7 +14,7 @@ from snn4.cli.summary import show
 from snn4.core.errors import OptionError, suggest
 from snn4.core.optional import need
 
-__all__ = ["Go", "run", "stopped", "tell"]
+__all__ = ["Go", "Paused", "go_on", "run", "stopped", "tell"]
 
 _HELP = """\
 Train a spiking network, evaluate it once on the test split, compare it with the ANN of the same architecture, report.
@@ -42,8 +42,16 @@ class Go:
     """Fetch the data set where it is missing."""
     smoke: bool = False
     """A tiny run of seconds, to see that everything works; its numbers mean nothing."""
+    small: bool = False
+    """The same experiment with a network and a budget for a CPU, where the recipe has one."""
     quiet: bool = False
     """No progress bars."""
+    minutes: float | None = None
+    """Stop the training after so long with everything saved; snn4 resume goes on. The exit status is then 3."""
+
+
+class Paused(KeyboardInterrupt):
+    """The time of `--minutes` is over."""
 
 
 def run(args: Sequence[str]) -> None:
@@ -67,17 +75,40 @@ def run(args: Sequence[str]) -> None:
         raise OptionError(f"snn4 run got {args[0]!r}", "a recipe", suggest(args[0], names()))
 
     recipe = get(args[0])
-    config, go = _parse(recipe.smoke() if "--smoke" in args else recipe.config(), args[1:], recipe.name, recipe.title)
+    config = recipe.smoke() if "--smoke" in args else recipe.small() if "--small" in args else recipe.config()
+    config, go = _parse(config, args[1:], recipe.name, recipe.title)
     folder = new_run(recipe.name, config.seed, go.out)
     try:
-        result = recipe.main(
-            config, out=folder, resume=False, progress=not go.quiet, lang=go.lang, data=go.data, download=go.download
-        )
-    except KeyboardInterrupt:
-        raise stopped(folder) from None
+        result = go_on(recipe, config, folder, go, resume=False)
     finally:
         forget_empty(folder)
     tell(result, folder, go.lang, as_json=go.json)
+
+
+def go_on(recipe: Any, config: Any, folder: Path, go: Any, *, resume: bool) -> dict[str, Any]:
+    """Begin a run or go on with it, for so many minutes; returns its result.
+
+    Args:
+        recipe: what runs.
+        config: its options.
+        folder: of the run.
+        go: lang, data, download, quiet and minutes, as the command line has them.
+        resume: whether the folder holds the run already.
+
+    Raises:
+        Paused: the minutes are over; how to go on stands in the message.
+        KeyboardInterrupt: it was stopped; likewise.
+    """
+    from snn4.training import OutOfTime, time_limit
+
+    how: dict[str, Any] = {"progress": not go.quiet, "lang": go.lang, "data": go.data, "download": go.download}
+    try:
+        with time_limit(go.minutes):
+            return recipe.main(config, out=folder, resume=resume, **how)
+    except OutOfTime:
+        raise Paused(f"{go.minutes:g} minutes are over. Go on with: snn4 resume {folder}") from None
+    except KeyboardInterrupt:
+        raise stopped(folder) from None
 
 
 def _parse(default: Any, args: Sequence[str], name: str, title: str) -> tuple[Any, Go]:

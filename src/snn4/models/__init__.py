@@ -5,7 +5,7 @@ from __future__ import annotations
 from snn4.models.conv_net import conv_net
 from snn4.models.lsnn import NoSelf, Populations, lsnn
 from snn4.models.mlp import mlp
-from snn4.models.ms_resnet import MSBlock, ms_resnet18, ms_resnet34
+from snn4.models.ms_resnet import MSBlock, ms_resnet18, ms_resnet34, ms_resnet_small
 from snn4.models.plif_net import Vote, plif_net
 from snn4.models.preact_resnet import PreActBlock, preact_resnet18
 from snn4.models.registry import builder, create, names, register
@@ -32,6 +32,7 @@ __all__ = [
     "mlp",
     "ms_resnet18",
     "ms_resnet34",
+    "ms_resnet_small",
     "names",
     "plif_net",
     "preact_resnet18",

@@ -21,7 +21,7 @@ from snn4.recipes.comparison import FILES, PROFILED, SCHEMA, Experiment, make_ne
 from snn4.recipes.recipe import Recipe, get
 from snn4.training import Task, evaluate, load_weights
 
-__all__ = ["evaluate_folder", "profile_folder", "read_config"]
+__all__ = ["evaluate_folder", "profile_folder", "read_config", "rebuilt"]
 
 
 def read_config(folder: Path) -> tuple[Recipe, Any]:
@@ -44,7 +44,7 @@ def read_config(folder: Path) -> tuple[Recipe, Any]:
         )
     try:
         recipe = get(name)
-        return recipe, _rebuilt(recipe.config, options)
+        return recipe, rebuilt(recipe.config, options)
     except (OptionError, TypeError, ValueError) as cause:
         raise CheckpointError(
             f"{path} does not fit this version of snn4 ({cause})",
@@ -53,8 +53,12 @@ def read_config(folder: Path) -> tuple[Recipe, Any]:
         ) from cause
 
 
-def _rebuilt(kind: Any, options: Any) -> Any:
-    """A dataclass from what `dataclasses.asdict` and JSON made of it."""
+def rebuilt(kind: Any, options: Any) -> Any:
+    """A dataclass from what `dataclasses.asdict` and JSON made of it.
+
+    Raises:
+        TypeError: a field that there is not, or a value of another type.
+    """
     if not isinstance(options, dict):
         raise TypeError(f"{kind.__name__} is {type(options).__name__}")
     hints = typing.get_type_hints(kind)
@@ -64,7 +68,7 @@ def _rebuilt(kind: Any, options: Any) -> Any:
             raise TypeError(f"{kind.__name__} has no option {name!r}")
         hint = hints[name]
         if dataclasses.is_dataclass(hint):
-            value = _rebuilt(hint, value)
+            value = rebuilt(hint, value)
         elif typing.get_origin(hint) is tuple and isinstance(value, list):
             value = tuple(typing.cast("list[Any]", value))
         elif not _fits(hint, value):

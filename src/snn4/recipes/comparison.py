@@ -17,11 +17,12 @@ from torch import Generator, Tensor
 
 from snn4.core.errors import OptionError
 from snn4.core.files import write_json
-from snn4.data import DataSet, Flip, Shift, Split, compose, hold_out, load, normalise
+from snn4.data import Augmentation, Cutout, DataSet, Flip, Shift, Split, compose, hold_out, load, normalise
 from snn4.layers import MeanOverTime
 from snn4.objectives import cross_entropy
 from snn4.profiling import latency, profile
 from snn4.quantization import baked, bits_for_steps, quantised_twin
+from snn4.recipes.beginning import First, begin, fit_configs, together
 from snn4.recipes.options import NeuronOptions, TrainingOptions, command_line
 from snn4.recipes.recipe import Main
 from snn4.recipes.snapshot import write_snapshot
@@ -130,6 +131,8 @@ class Experiment:
         expected: figures that the results must reach.
         timed: of a network of spike times.
         task: how all three are trained, where they do not get one frame that is held.
+        networks: which of the three are trained; the SNN is one of them.
+        first: a cheaper beginning of the SNN's training.
         prepare: changes the data set before anything else sees it.
     """
 
@@ -142,6 +145,8 @@ class Experiment:
     expected: Mapping[str, Any]
     timed: Timed | None = None
     task: Callable[[DataSet, TrainingOptions], Task] | None = None
+    networks: tuple[str, ...] = tuple(FILES)
+    first: First | None = None
     prepare: Callable[[DataSet], DataSet] = lambda data: data
 
 
@@ -157,7 +162,14 @@ def make_task(data: DataSet, training: TrainingOptions) -> Task:
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
         return cross_entropy(logits, targets, label_smoothing=training.label_smoothing)
 
-    changes = [Shift(training.shift)] * bool(training.shift) + [Flip()] * training.flip
+    changes: list[Augmentation] = []
+    if training.shift:
+        changes.append(Shift(training.shift))
+    if training.flip:
+        changes.append(Flip())
+    if training.cutout:
+        mean = sum(data.mean) / len(data.mean)
+        changes.append(Cutout(training.cutout, round(255 * mean) if data.train.inputs.dtype == torch.uint8 else mean))
     return Task(encode, readout, loss, compose(*changes) if changes else None)
 
 
@@ -212,11 +224,9 @@ def make_networks(experiment: Experiment, config: RunConfig) -> dict[str, torch.
         snn, bits = experiment.timed.network, experiment.timed.activation_bits
     else:
         snn, bits = _stepped(experiment, cast("ImageConfig", config))
-    return {
-        "snn": seeded(snn),
-        "ann": seeded(ann),
-        "ann_quantised": quantised_twin(seeded(ann), bits, WEIGHT_BITS),
-    }
+    made = {"snn": lambda: seeded(snn), "ann": lambda: seeded(ann)}
+    made["ann_quantised"] = lambda: quantised_twin(seeded(ann), bits, WEIGHT_BITS)
+    return {name: make() for name, make in made.items() if name in experiment.networks}
 
 
 def _stepped(experiment: Experiment, config: ImageConfig) -> tuple[Callable[[], torch.nn.Module], int]:
@@ -260,11 +270,7 @@ def compare(
     Returns:
         What result.json holds.
     """
-    networks = make_networks(experiment, config)
-    usual = config.train if experiment.timed is None else experiment.timed.train
-    # the opponents have no state, and so no time to put outermost
-    usual = dataclasses.replace(usual, online="no")
-    fits = {name: (config.train if name == "snn" else usual).fit_config(config.epochs) for name in networks}
+    networks, fits = make_networks(experiment, config), fit_configs(experiment, config)
     dataset = experiment.prepare(load(experiment.data, data, download=download))
     train, val = splits(dataset, experiment.validation, config)
     tasks = make_tasks(experiment, config, dataset)
@@ -273,25 +279,19 @@ def compare(
         if not resume:
             write_json(out / "config.json", {"schema": SCHEMA, "recipe": experiment.recipe, "config": options})
             write_json(out / "environment.json", environment())
+        how: dict[str, Any] = {"seed": config.seed, "folder": out, "progress": progress}
+        how["identity"] = {"recipe": experiment.recipe, "options": options}
         fitted: dict[str, Fitted] = {}
         for name, net in networks.items():
-            fitted[name] = fit(
-                net,
-                tasks[name],
-                train,
-                val,
-                fits[name],
-                seed=config.seed,
-                folder=out,
-                name=name,
-                identity={"recipe": experiment.recipe, "options": options},
-                progress=progress,
-            )
+            first = begin(experiment, config, name, net, tasks[name], (train, val), how)
+            fitted[name] = together(first, fit(net, tasks[name], train, val, fits[name], name=name, **how))
             save_weights(net, out / FILES[name], {"recipe": experiment.recipe, "model": name, "seed": config.seed})
         # only now the test split is looked at
         tested = {name: evaluate(net, tasks[name], dataset.test, seed=config.seed) for name, net in networks.items()}
         models = {
-            name: _model(experiment, fitted[name], tested[name]) | measure(net, tasks[name], dataset, config)
+            # what a network costs is counted, and its latency taken, on the CPU
+            name: _model(experiment, config, fitted[name], tested[name], len(train))
+            | measure(net.cpu(), tasks[name], dataset, config)
             for name, net in networks.items()
         }
         models["snn"]["accuracy_by_step"] = tested["snn"].accuracy_by_step
@@ -314,8 +314,10 @@ def compare(
     return result
 
 
-def _model(experiment: Experiment, fitted: Fitted, tested: Evaluation) -> dict[str, Any]:
-    """How well a network does, and what its training took."""
+def _model(
+    experiment: Experiment, config: RunConfig, fitted: Fitted, tested: Evaluation, samples: int
+) -> dict[str, Any]:
+    """How well a network does, and what its training took, validation and checkpoints included."""
     return {
         "architecture": experiment.architecture,
         "test_accuracy": tested.accuracy,
@@ -323,6 +325,8 @@ def _model(experiment: Experiment, fitted: Fitted, tested: Evaluation) -> dict[s
         "train_seconds": fitted.seconds,
         "epochs": fitted.epochs_run,
         "best_epoch": fitted.best_epoch,
+        "device": config.train.device,
+        "samples_per_second": fitted.epochs_run * samples / fitted.seconds,
     }
 
 

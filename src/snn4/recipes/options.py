@@ -143,6 +143,10 @@ class TrainingOptions:
     """Move training images by up to so many pixels, sequences by up to so many stored frames and channels."""
     flip: bool = False
     """Mirror half of the training images."""
+    cutout: int = 0
+    """Blank out one square of so many pixels in each training image, with the data's mean; 0 for none."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where all networks are trained and tested: the CPU, or a GPU of NVIDIA with the data set in its memory."""
     threads: int | None = None
     """CPU threads of torch; None leaves its own choice. Small networks are fastest with 1."""
     route: str = "bptt"

@@ -23,6 +23,9 @@ _NAMES = (
     "mnist",
     "fashion",
     "cifar10",
+    "cifar10_resnet19_lsg",
+    "cifar10_preact_dsr",
+    "cifar10_resnet18_dalif",
     "yinyang_times",
     "multispike_mnist",
     "single_spike_mnist",
@@ -80,6 +83,19 @@ class Recipe:
     def smoke(self) -> Any:
         """Options of a tiny run."""
         return self.config.smoke()
+
+    def small(self) -> Any:
+        """Options for a CPU, of a recipe that is written for a GPU.
+
+        Raises:
+            OptionError: the recipe has no others than its own.
+        """
+        make = getattr(self.config, "small", None)
+        if make is None:
+            raise OptionError(
+                f"--small is given for {self.name}", "a recipe that is written for a GPU", "Leave it away."
+            )
+        return make()
 
 
 def names() -> list[str]:

@@ -145,6 +145,8 @@ class Study:
         spent = None if goes_on else time.process_time() - begin
         save_weights(net, folder / "model.safetensors", {"recipe": self.recipe, "seed": seed})
         tested = evaluate(net, task, test, seed=seed, over_time=False)
+        # whatever is measured of it afterwards is measured there
+        net.cpu()
         return {
             "seed": seed,
             "test_accuracy": tested.accuracy,

@@ -6,7 +6,7 @@ from snn4.training.alarms import Alarm, Warns, check_rates, find_non_finite, hea
 from snn4.training.answers import answered
 from snn4.training.evaluation import Evaluation, evaluate
 from snn4.training.fitted import Fitted
-from snn4.training.interruption import Interrupted
+from snn4.training.interruption import Interrupted, OutOfTime, time_limit
 from snn4.training.log import environment
 from snn4.training.loop import fit
 from snn4.training.optimiser import Average, make_optimiser
@@ -23,6 +23,7 @@ __all__ = [
     "FitConfig",
     "Fitted",
     "Interrupted",
+    "OutOfTime",
     "Steps",
     "Task",
     "Warns",
@@ -41,4 +42,5 @@ __all__ = [
     "recorded_spikes",
     "save_weights",
     "spiking_layers",
+    "time_limit",
 ]

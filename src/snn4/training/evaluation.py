@@ -14,6 +14,7 @@ from snn4.core.errors import NotFiniteError, OptionError
 from snn4.data import Split
 from snn4.training import randomness
 from snn4.training.answers import answered, check_shapes
+from snn4.training.batches import batch_of, device_of
 from snn4.training.task import Task
 
 __all__ = ["Evaluation", "evaluate"]
@@ -148,19 +149,6 @@ def _by_step(logits: Tensor, targets: Tensor) -> _Tally:
     answers, known = logits.argmax(2).T, targets >= 0
     right = ((answers == targets) & known).sum(0).cumsum(0)
     return _Tally(right.cpu(), known.sum(0).cumsum(0).cpu(), answers.cpu())
-
-
-def device_of(net: torch.nn.Module) -> torch.device:
-    """Where a network's first tensor lies; the CPU if it has none."""
-    for tensor in (*net.parameters(), *net.buffers()):
-        return tensor.device
-    return torch.device("cpu")
-
-
-def batch_of(split: Split, chosen: Tensor, place: torch.device) -> tuple[Tensor, Tensor]:
-    """Some samples of a split, on a device."""
-    inputs = split.inputs[chosen.to(split.inputs.device)]
-    return inputs.to(place), split.targets[chosen.to(split.targets.device)].to(place)
 
 
 @contextlib.contextmanager

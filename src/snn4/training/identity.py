@@ -18,8 +18,8 @@ from snn4.training.weights import state_of
 
 __all__ = ["differences", "identity_of"]
 
-# options that change what is written and said, and no result
-_FREE = ("checkpoint_seconds", "checkpoint_steps", "alarms")
+# options that change what is written and said, or where numbers are computed, and not what is trained
+_FREE = ("checkpoint_seconds", "checkpoint_steps", "alarms", "device")
 
 
 def identity_of(

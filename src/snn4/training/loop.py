@@ -18,11 +18,12 @@ from snn4.data import Split, order
 from snn4.training import adapting, randomness
 from snn4.training.alarms import check_rates, find_non_finite, heard_warnings
 from snn4.training.answers import answered, check_shapes, loss_of
+from snn4.training.batches import batch_of, batches, chosen_device, device_of, resident, tuned
 from snn4.training.checkpoint import Keeper, Rollback, Training
-from snn4.training.evaluation import batch_of, device_of, evaluate
+from snn4.training.evaluation import evaluate
 from snn4.training.fitted import Fitted
 from snn4.training.identity import identity_of
-from snn4.training.interruption import Interrupted, StopAsked, Stopper
+from snn4.training.interruption import Interrupted, OutOfTime, StopAsked, Stopper, TimeUp
 from snn4.training.optimiser import Average, clip, make_optimiser
 from snn4.training.outermost import check_route, online, step_loss, step_terms
 from snn4.training.progress import Metrics, Report, report
@@ -56,7 +57,7 @@ def fit(
     and with as many threads, the final weights are those of a run that was never stopped, bit for bit on a CPU.
 
     Args:
-        net: maps (T, B, *features) to (T, B, C), on the device where it is to be trained. It is left in eval mode.
+        net: maps (T, B, *features) to (T, B, C). It is left in eval mode, on the device where it was trained.
         task: what is learned.
         train: what is learned from.
         val: what chooses the best epoch: the highest accuracy, then the lowest loss. The test split has no place here.
@@ -69,12 +70,12 @@ def fit(
         log: takes each line in place of standard error.
 
     Raises:
-        OptionError: an empty split, or nothing to learn.
+        OptionError: an empty split, nothing to learn, or a device that is not there.
         ShapeError: outputs or answers of the wrong shape, or targets beyond the last class.
         NotFiniteError: a loss or gradient is NaN or infinite; the state before that step is saved.
         CheckpointError: the folder's checkpoint is damaged or belongs to another run.
         StorageError: the folder cannot be written, or the disk is full.
-        Interrupted: Ctrl-C or SIGTERM; the state is saved.
+        Interrupted: Ctrl-C or SIGTERM; the state is saved. `OutOfTime` of `time_limit` is one.
 
     Example:
         >>> task = Task(lambda x, _: x[None], lambda ys: ys.mean(0), torch.nn.functional.cross_entropy)
@@ -89,17 +90,21 @@ def fit(
         if len(split) == 0:
             raise OptionError(f"the {which} split is empty", "at least one sample", "See how the data was divided.")
     check_route(net, config.online)
+    place = chosen_device(config.device, net)
+    net.to(place)
     training = Training(net, make_optimiser(net, config), Average(net, config.ema) if config.ema is not None else None)
     keeper = metrics = None
     if folder is not None:
         same = identity_of(net, train, val, config, seed, name, identity)
         keeper = Keeper(Path(folder), name, same, config.checkpoint_seconds, config.checkpoint_steps)
         metrics = Metrics(Path(folder), name)
+    train, val = resident(train, place), resident(val, place)
     per_epoch = len(batches(torch.arange(len(train)), config.batch_size))
     with (
         report(name, config.epochs, config.epochs * per_epoch, progress=progress, log=log) as said,
         Stopper(said.say) as stopper,
         randomness.scope(net, seed),
+        tuned(place),
     ):
         run = _Run(net, task, train, val, config, seed, per_epoch, training, keeper, metrics, said, stopper)
         try:
@@ -107,8 +112,9 @@ def fit(
             while not run.finished():
                 run.epoch()
                 run.validate(name)
-        except StopAsked:
-            raise Interrupted(run.farewell(folder, save=True)) from None
+        except StopAsked as wish:
+            stopped = OutOfTime if isinstance(wish, TimeUp) else Interrupted
+            raise stopped(run.farewell(folder, save=True)) from None
         except KeyboardInterrupt as cause:
             raise Interrupted(run.farewell(folder, save=False)) from cause
     load_state(net, training.best, state_of(net)[1], "the best epoch")
@@ -125,19 +131,6 @@ def fit(
         course.epoch < config.epochs,
         tuple(course.rows),
     )
-
-
-def batches(samples: Tensor, size: int) -> list[Tensor]:
-    """Cut samples into batches; one sample alone joins the batch before, because batch norms need two.
-
-    Example:
-        >>> [len(batch) for batch in batches(torch.arange(9), 4)]
-        [4, 5]
-    """
-    parts = list(samples.split(size))
-    if len(parts) > 1 and len(parts[-1]) == 1 < size:
-        parts[-2:] = [torch.cat(parts[-2:])]
-    return parts
 
 
 @dataclasses.dataclass
@@ -181,7 +174,8 @@ class _Run:
     def epoch(self) -> None:
         """The steps that are left of one epoch."""
         course = self.training.course
-        parts = batches(order(len(self.train), self.seed, course.epoch), self.config.batch_size)
+        samples = order(len(self.train), self.seed, course.epoch).to(self.train.inputs.device)
+        parts = batches(samples, self.config.batch_size)
         self.net.train()
         if self.config.adapt:
             self.adapt(parts[0])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Literal
 
+import torch
 from torch import Generator, Tensor
 from torch.nn import Module
 
@@ -88,6 +89,8 @@ class FitConfig:
             sequence to the network.
         adapt: at the beginning of each epoch, sharpen `Annealed` surrogates and search the temperature of `Dspike`;
             without it they stay as they are, for those who call `anneal` and `search_temperature` themselves.
+        device: where to train, as "cuda" or "cpu": the network moves there and stays, the splits move if they take no
+            more than a quarter of what is free. None trains where the network is.
         alarms: watch for layers that never fire or always fire, in the first batch of each epoch. `torch.compile`
             compiles a network again for it.
 
@@ -117,6 +120,7 @@ class FitConfig:
     adapt: bool = True
     alarms: bool = True
     online: Literal["no", "batch", "step"] = "no"
+    device: str | None = None
 
     def __post_init__(self) -> None:
         def at_least(value: float | None, low: float) -> bool:
@@ -137,6 +141,7 @@ class FitConfig:
             "clip_norm": (above_zero(self.clip_norm), "clip_norm > 0 or None"),
             "patience": (at_least(self.patience, 1), "patience >= 1 or None"),
             "ema": (self.ema is None or 0 < self.ema < 1, "0 < ema < 1 or None"),
+            "device": (_is_device(self.device), "device 'cpu', 'cuda', 'cuda:1' and so on, or None"),
             "online": (self.online in ("no", "batch", "step"), "online 'no', 'batch' or 'step'"),
             "checkpoint_seconds": (at_least(self.checkpoint_seconds, 0), "checkpoint_seconds >= 0 or None"),
             "checkpoint_steps": (at_least(self.checkpoint_steps, 1), "checkpoint_steps >= 1 or None"),
@@ -146,3 +151,11 @@ class FitConfig:
             came = ", ".join(f"{name}={getattr(self, name)!r}" for name in wrong)
             advice = "Correct it." if len(wrong) == 1 else "Correct them."
             raise OptionError(f"FitConfig got {came}", ", ".join(wrong.values()), advice)
+
+
+def _is_device(name: str | None) -> bool:
+    """Whether torch knows a device of this name, here or elsewhere."""
+    try:
+        return name is None or torch.device(name).type != "meta"
+    except (RuntimeError, TypeError):
+        return False
