@@ -5,9 +5,18 @@ import torch
 from torch.nn.functional import pad
 
 from snn4.core.errors import OptionError, ShapeError
-from snn4.data import Cutout, Flip, Shift, compose, order
+from snn4.data import Cutout, Flip, Shift, Stretch, compose, order
 
-MEMBERS = [Shift(0), Shift(1), Shift(2, fill=7), Flip(), Cutout(1), Cutout(3, fill=9), compose(Shift(1), Flip())]
+MEMBERS = [
+    Shift(0),
+    Shift(1),
+    Shift(2, fill=7),
+    Flip(),
+    Cutout(1),
+    Cutout(3, fill=9),
+    Stretch(0.2, 0.1, by=(1, 1)),
+    compose(Shift(1), Flip()),
+]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -33,7 +42,7 @@ def test_shape_and_type_are_kept_and_the_input_is_left_alone(member, dtype):
     assert member(x[:0], generator()).shape == (0, 2, 4, 5)
 
 
-@pytest.mark.parametrize("member", [Shift(2), Flip(), Cutout(2)], ids=repr)
+@pytest.mark.parametrize("member", [Shift(2), Flip(), Cutout(2), Stretch(0.5, 0.5)], ids=repr)
 def test_every_sample_has_its_own_draw_and_the_global_generator_is_left_alone(member):
     state = torch.get_rng_state()
     y = member(numbered(64), generator())
@@ -124,3 +133,27 @@ def test_a_batch_is_drawn_and_augmented_the_same_in_every_run():
     x = torch.arange(20.0).reshape(20, 1, 1, 1).expand(-1, 1, 3, 3)
     batches = [Shift(1)(x[order(20, seed=3, epoch=1)[:8]], generator(5)) for _ in range(2)]
     assert torch.equal(*batches)
+
+
+def test_stretch_of_nothing_changes_nothing():
+    x = torch.rand(3, 2, 5, 7, generator=generator())
+    assert torch.allclose(Stretch(0, 0)(x, generator()), x, atol=1e-6)
+
+
+def test_stretch_scales_a_ramp_about_its_middle_and_moves_it():
+    """A ramp of the rows stays one: its slope is the factor, its value in the middle the distance that it was moved."""
+    rows = torch.arange(-10.0, 11.0, dtype=torch.float64)
+    x = rows.reshape(1, 1, -1, 1).expand(200, 1, -1, 5)
+    y = Stretch(0.3, 0.0, by=(2.0, 0.0))(x, generator())
+    slope, middle = y[:, 0, 11, 2] - y[:, 0, 10, 2], y[:, 0, 10, 2]
+    assert torch.allclose(y[:, 0, 8:13, 2], middle[:, None] + slope[:, None] * rows[8:13], atol=1e-9)
+    assert slope.log().abs().max() <= 0.3
+    assert slope.log().min() < -0.25
+    assert slope.log().max() > 0.25
+    assert 1.8 < middle.abs().max() <= 2.0
+
+
+@pytest.mark.parametrize("wrong", [(-0.1, 0.0), (0.0, float("nan"))])
+def test_stretch_refuses_what_is_no_size(wrong):
+    with pytest.raises(OptionError, match="numbers of 0 or more"):
+        Stretch(*wrong)

@@ -11,7 +11,7 @@ torch.Size([8, 32, 1, 8, 8])
 
 from __future__ import annotations
 
-from snn4.data.augmentation import Augmentation, Compose, Cutout, Flip, Shift, compose
+from snn4.data.augmentation import Augmentation, Compose, Cutout, Flip, Shift, Stretch, compose
 from snn4.data.dataset import DataSet, Split
 from snn4.data.encoders import Delta, Direct, Encoder, Latency, LogLatency, Phase, Pixels, Poisson, Population, repeat
 from snn4.data.folders import cache_folder, data_folder
@@ -48,6 +48,7 @@ __all__ = [
     "Source",
     "Split",
     "Status",
+    "Stretch",
     "adding",
     "available",
     "cache_folder",

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from snn4.core.errors import OptionError, ShapeError
 
-__all__ = ["Augmentation", "Compose", "Cutout", "Flip", "Shift", "compose"]
+__all__ = ["Augmentation", "Compose", "Cutout", "Flip", "Shift", "Stretch", "compose"]
 
 
 class Augmentation(Protocol):
@@ -139,6 +139,55 @@ class Cutout:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Stretch or squeeze each image about its middle, then move it, along both axes and with interpolation.
+
+        y(r, c) = x(a r + da, b c + db),   log a from U(-rows, rows), log b from U(-columns, columns)
+
+    Outside of the image is 0. Made for frames of spikes, whose rows are steps and whose columns are channels: another
+    speed and, where channels are frequencies, another voice; VTLP warps frequencies in pieces, this in one.
+
+    Paper: [jaitly2013vtlp].
+
+    Args:
+        rows: the largest logarithm of a factor, 0 or more; 0.2 is a fifth longer or shorter.
+        columns: the same along the other axis.
+        by: how far each image is moved at most, in rows and columns.
+
+    Shape:
+        (B, C, H, W); the same. Bytes are rounded.
+
+    Example:
+        >>> x = torch.ones(4, 1, 50, 140)
+        >>> Stretch(0.3, 0.2, by=(3, 8))(x, torch.Generator().manual_seed(0)).shape
+        torch.Size([4, 1, 50, 140])
+    """
+
+    rows: float
+    columns: float
+    by: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if not all(value >= 0 for value in (self.rows, self.columns, *self.by)):
+            raise OptionError(f"Stretch got {self.rows}, {self.columns} and by = {self.by}", "numbers of 0 or more")
+
+    def __call__(self, x: Tensor, generator: Generator) -> Tensor:
+        """A stretched copy of `x`."""
+        batch, _, height, width = _images("Stretch", x)
+        if not x.numel():
+            return x.clone()
+        values = x if x.is_floating_point() else x.float()
+        # rows of [x, y, 1] to [x, y], in coordinates that run from -1 to 1
+        map_ = torch.zeros(batch, 2, 3, dtype=values.dtype, device=x.device)
+        for axis, size, factor, way in ((0, width, self.columns, self.by[1]), (1, height, self.rows, self.by[0])):
+            map_[:, axis, axis] = _between(batch, factor, generator, values).exp()
+            map_[:, axis, 2] = _between(batch, 2 * way / size, generator, values)
+        grid = torch.nn.functional.affine_grid(map_, list(x.shape), align_corners=False)
+        moved = torch.nn.functional.grid_sample(values, grid, align_corners=False)
+        return moved if x.is_floating_point() else moved.round().to(x.dtype)
+
+
+@dataclass(frozen=True)
 class Compose:
     """Several augmentations one after the other; `compose(...)` makes it."""
 
@@ -174,6 +223,12 @@ def _images(name: str, x: Tensor) -> tuple[int, int, int, int]:
 def _draw(count: int, low: int, high: int, generator: Generator, x: Tensor) -> Tensor:
     """`count` whole numbers from `low` to `high`, both included, on the device of `x`."""
     return torch.randint(low, high + 1, (count,), generator=generator, device=generator.device).to(x.device)
+
+
+def _between(count: int, most: float, generator: Generator, x: Tensor) -> Tensor:
+    """`count` numbers from -`most` to `most`, of the type and on the device of `x`."""
+    drawn = torch.rand(count, generator=generator, device=generator.device, dtype=torch.float64)
+    return ((2 * drawn - 1) * most).to(x)
 
 
 def _source(length: int, shift: Tensor) -> tuple[Tensor, Tensor]:

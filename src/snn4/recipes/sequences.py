@@ -16,14 +16,14 @@ import torch
 from torch import Generator, Tensor
 
 from snn4.core.errors import OptionError
-from snn4.data import DataSet
+from snn4.data import Augmentation, DataSet, Split, compose
 from snn4.objectives import cross_entropy
 from snn4.recipes.cells import Cell, Starts, network
 from snn4.recipes.comparison import Experiment
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.training import Task
 
-__all__ = ["SequenceConfig", "SequenceOptions", "one_answer", "sequence_experiment", "step_answers"]
+__all__ = ["SequenceConfig", "SequenceOptions", "averaged", "one_answer", "sequence_experiment", "step_answers"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,13 +107,16 @@ def sequence_experiment(
     return Experiment(recipe, title, recipe, validation, words, build, **more)
 
 
-def one_answer(steps: int, scale: float = 1.0, *, shares: bool = False) -> Callable[[DataSet, TrainingOptions], Task]:
+def one_answer(
+    steps: int, scale: float = 1.0, *, shares: bool = False, augment: Augmentation | None = None
+) -> Callable[[DataSet, TrainingOptions], Task]:
     """The task of one class a sample: the mean of the integrators over time, cross-entropy.
 
     Args:
         steps: neighbouring frames are averaged until so many are left.
         scale: what stored values are multiplied by.
         shares: the mean is that of the softmax at each step, so that no step counts more than another.
+        augment: of stored frames, as images of one channel (B, 1, T, C), before they are moved.
 
     Raises:
         OptionError: no step.
@@ -131,7 +134,9 @@ def one_answer(steps: int, scale: float = 1.0, *, shares: bool = False) -> Calla
         def loss(logits: Tensor, targets: Tensor) -> Tensor:
             return cross_entropy(logits, targets, label_smoothing=training.label_smoothing)
 
-        return Task(encode, _mean_share if shares else _mean, loss, _moved(training.shift) if training.shift else None)
+        changes = [] if augment is None else [_framed(augment)]
+        changes += [_moved(training.shift)] if training.shift else []
+        return Task(encode, _mean_share if shares else _mean, loss, compose(*changes) if changes else None)
 
     return task
 
@@ -143,6 +148,22 @@ def _mean(ys: Tensor) -> Tensor:
 def _mean_share(ys: Tensor) -> Tensor:
     # as logarithms, whose softmax they are again
     return ys.log_softmax(-1).logsumexp(0) - math.log(len(ys))
+
+
+def averaged(steps: int) -> Callable[[DataSet], DataSet]:
+    """Average neighbouring stored frames until so many are left, once and for all; the values are then float32."""
+
+    def fewer(split: Split) -> Split:
+        values = split.inputs.flatten(2).transpose(1, 2)
+        pooled = [torch.nn.functional.adaptive_avg_pool1d(part.float(), steps) for part in values.split(1024)]
+        return Split(torch.cat(pooled).transpose(1, 2).contiguous(), split.targets)
+
+    return lambda data: dataclasses.replace(data, train=fewer(data.train), test=fewer(data.test))
+
+
+def _framed(augment: Augmentation) -> Augmentation:
+    """An augmentation of images, of stored frames."""
+    return lambda batch, generator: augment(batch.flatten(2).unsqueeze(1), generator).squeeze(1)
 
 
 def _moved(most: int) -> Callable[[Tensor, Generator], Tensor]:
