@@ -83,6 +83,7 @@ def test_the_mnist_mlp_reaches_what_is_claimed():
 
 
 def test_the_fashion_net_reaches_what_is_claimed():
+    assert len(load("fashion-conv")) == 3
     assert mean("fashion-conv", "snn") >= 0.925
 
 
