@@ -32,15 +32,19 @@ class Column:
     digits: int = 2
 
     def cell(self, values: Sequence[float]) -> str:
-        """Mean, and the sample standard deviation where there are several.
+        """Mean, and the sample standard deviation where there are several; a count that is always the same, once.
 
         Example:
             >>> Column("a", "accuracy, %", 100).cell([0.5, 0.7]), Column("a", "").cell([])
             ('60.00 ± 14.14', '')
+            >>> Column("parameters", "parameters", digits=0).cell([44762, 44762])
+            '44,762'
         """
         scaled = [self.scale * value for value in values]
         if not scaled:
             return ""
+        if not self.digits and len(set(values)) == 1 and isinstance(values[0], int):
+            return f"{scaled[0]:,.0f}"
         spread = f" ± {statistics.stdev(scaled):.{self.digits}f}" if len(scaled) > 1 else ""
         return f"{statistics.mean(scaled):.{self.digits}f}{spread}"
 
