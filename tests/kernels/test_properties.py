@@ -97,11 +97,13 @@ def check(data, steps, count, implementation, dtype, surrogates, exact):
         assert_close_gradients(kernel, reference, 1e-5 if dtype == torch.float32 else 1e-12)
     assert set(kernel.grads) == set(reference.grads)
     loose = 1e-5 if dtype == torch.float32 else 1e-10
-    for name, grad in kernel.grads.items():
-        exactly = run(neuron.double(), xs.double(), tuple(f.double() for f in first), "reference")
-        if torch.equal(exactly.ys.to(dtype), reference.ys):
-            assert relative(grad, exactly.grads[name]) < loose, name
-        break
+    exactly = run(neuron.double(), xs.double(), tuple(f.double() for f in first), "reference")
+    if torch.equal(exactly.ys.to(dtype), reference.ys):
+        for name, grad in kernel.grads.items():
+            exact = exactly.grads[name]
+            # where contributions cancel, the rounding of each, which kernel and loop share, outweighs that of the sums
+            shared = relative(reference.grads[name], exact)
+            assert relative(grad, exact) < max(loose, 1.5 * shared), name
 
 
 @pytest.mark.slow
