@@ -3,7 +3,7 @@
 Speakers 4 and 5 are in the test split only: they are never used for choosing. In training, recordings are stretched and
 moved in time and along the channels, as if another voice had spoken. The answer is the mean over time of the softmax.
 
-90 % on the test split is aimed at and not reached yet: SE-adLIF has 89.55 +- 1.66 % over three seeds, with 94.3 % on
+90 % on the test split is aimed at and not quite reached: SE-adLIF has 89.86 +- 0.82 % over three seeds, with 92.1 % on
 recordings of the training speakers that were held out.
 
 Paper: [cramer2022heidelberg]
