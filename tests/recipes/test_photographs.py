@@ -17,8 +17,9 @@ from snn4.neurons import DALIF, DSRLIF, LIF
 from snn4.recipes import get
 from snn4.recipes.beginning import First, fit_configs
 from snn4.recipes.common import evaluate_folder, profile_folder, read_config
-from snn4.recipes.comparison import make_networks, make_task, make_tasks
+from snn4.recipes.comparison import make_networks, make_tasks
 from snn4.recipes.options import TrainingOptions
+from snn4.recipes.tasks import make_task
 from snn4.surrogates import LSG
 from snn4.training import OutOfTime, time_limit
 from snn4.training.parts import pack, unpack

@@ -9,10 +9,12 @@ import torch
 
 from snn4 import nn
 from snn4.core.errors import OptionError
-from snn4.data import DataSet, Split
+from snn4.data import Compose, DataSet, Flip, Split
 from snn4.models import mlp
 from snn4.recipes import get, integer_lif, online, sltt_memory, study, tclif_sequence
 from snn4.recipes.common import read_config
+from snn4.recipes.options import TrainingOptions
+from snn4.recipes.tasks import make_task, shown
 from snn4.training import evaluate
 
 
@@ -198,3 +200,13 @@ def test_the_answers_over_time_can_be_left_out():
     short = evaluate(torch.nn.Identity(), task, split, over_time=False)
     assert (short.accuracy, short.loss) == (whole.accuracy, whole.loss)
     assert (len(whole.accuracy_by_step), short.accuracy_by_step) == (5, whole.accuracy_by_step[-1:])
+
+
+def test_an_image_is_shown_at_every_step_and_augmented_as_the_options_say():
+    data = images()
+    task = shown(make_task(data, TrainingOptions(flip=True)), 3)
+    assert isinstance(task.augment, Compose)
+    assert [type(part) for part in task.augment.parts] == [Flip]
+    xs = task.encode(data.train.inputs[:2], torch.Generator())
+    assert xs.shape[:2] == (3, 2)
+    assert torch.equal(xs[0], xs[2])

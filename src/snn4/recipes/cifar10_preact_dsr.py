@@ -23,9 +23,10 @@ from torch import Tensor
 from snn4.data import DataSet
 from snn4.models import preact_resnet18
 from snn4.neurons import DSRLIF
-from snn4.recipes.comparison import Experiment, make_task, runner
+from snn4.recipes.comparison import Experiment, runner
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.photographs import Photographs, photographs, sgd
+from snn4.recipes.tasks import make_task
 from snn4.training import Task
 
 __all__ = ["EXPECTED", "TITLE", "Config", "experiment", "main"]

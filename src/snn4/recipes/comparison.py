@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from snn4.core.errors import OptionError
 from snn4.core.files import write_json
-from snn4.data import Augmentation, Cutout, DataSet, Flip, Shift, Split, compose, hold_out, load, normalise
-from snn4.layers import MeanOverTime
-from snn4.objectives import cross_entropy
+from snn4.data import DataSet, Split, hold_out, load
 from snn4.profiling import latency, profile
 from snn4.quantization import baked, bits_for_steps, quantised_twin
 from snn4.recipes.beginning import First, begin, fit_configs, together
 from snn4.recipes.options import NeuronOptions, TrainingOptions, command_line
 from snn4.recipes.recipe import Main
 from snn4.recipes.snapshot import write_snapshot
+from snn4.recipes.tasks import make_task, shown
 from snn4.through_time import use_route
 from snn4.training import Evaluation, Fitted, Task, check_route, environment, evaluate, fit, save_weights
 from snn4.view import write_report
@@ -38,7 +37,6 @@ __all__ = [
     "Timed",
     "compare",
     "make_networks",
-    "make_task",
     "make_tasks",
     "measure",
     "runner",
@@ -150,35 +148,12 @@ class Experiment:
     prepare: Callable[[DataSet], DataSet] = lambda data: data
 
 
-def make_task(data: DataSet, training: TrainingOptions) -> Task:
-    """From stored images to the loss: normalised, one frame, mean of the outputs over time, cross-entropy."""
-
-    def encode(batch: Tensor, _generator: Generator) -> Tensor:
-        return normalise(batch, data.mean, data.std)[None]
-
-    def readout(ys: Tensor) -> Tensor:
-        return MeanOverTime()(ys)
-
-    def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(logits, targets, label_smoothing=training.label_smoothing)
-
-    changes: list[Augmentation] = []
-    if training.shift:
-        changes.append(Shift(training.shift))
-    if training.flip:
-        changes.append(Flip())
-    if training.cutout:
-        mean = sum(data.mean) / len(data.mean)
-        changes.append(Cutout(training.cutout, round(255 * mean) if data.train.inputs.dtype == torch.uint8 else mean))
-    return Task(encode, readout, loss, compose(*changes) if changes else None)
-
-
 def make_tasks(experiment: Experiment, config: RunConfig, data: DataSet) -> dict[str, Task]:
     """How each of the three networks is trained."""
     if experiment.timed is None:
         tasks = dict.fromkeys(FILES, (experiment.task or make_task)(data, config.train))
         if _shown_again(experiment, config):
-            tasks["snn"] = _repeated(tasks["snn"], cast("ImageConfig", config).steps)
+            tasks["snn"] = shown(tasks["snn"], cast("ImageConfig", config).steps)
         return tasks
     usual = make_task(data, experiment.timed.train)
     return {"snn": experiment.timed.task(data), "ann": usual, "ann_quantised": usual}
@@ -187,16 +162,6 @@ def make_tasks(experiment: Experiment, config: RunConfig, data: DataSet) -> dict
 def _shown_again(experiment: Experiment, config: RunConfig) -> bool:
     """Whether the one frame of a sample is shown at every step, because the network runs one step at a time."""
     return config.train.online != "no" and experiment.task is None
-
-
-def _repeated(task: Task, steps: int) -> Task:
-    """The same task, its frame shown so many times."""
-
-    def encode(batch: Tensor, generator: Generator) -> Tensor:
-        xs = task.encode(batch, generator)
-        return xs.expand(steps, *xs.shape[1:])
-
-    return dataclasses.replace(task, encode=encode)
 
 
 def make_networks(experiment: Experiment, config: RunConfig) -> dict[str, torch.nn.Module]:

@@ -21,17 +21,17 @@ from torch import Generator, Tensor
 
 from snn4.core.errors import OptionError
 from snn4.core.quantity import Learned, Value
-from snn4.data import DataSet, Split, normalise
+from snn4.data import DataSet, Split
 from snn4.models import mlp
 from snn4.neurons import DSRIF, DSRLIF
-from snn4.objectives import cross_entropy
 from snn4.profiling import representation_error
 from snn4.recipes.costs import step_cost
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.study import Study, seeded, study_runner, three
 from snn4.recipes.tables import Cells, Row, percent
+from snn4.recipes.tasks import make_task, shown
 from snn4.through_time import BPTT, DSR, Neuron, Route, use_route
-from snn4.training import Task, evaluate
+from snn4.training import evaluate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,11 +126,11 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
 
     def measure(arm: Arm) -> Row:
         batch = parts[0].take(torch.arange(min(config.train.batch_size, len(parts[0]))))
-        found = step_cost(net(arm), _task(config, dataset, steps(arm)), batch, how, repeats=9)
+        found = step_cost(net(arm), shown(make_task(dataset, config.train), steps(arm)), batch, how, repeats=9)
         return {"peak_bytes": found.peak_bytes, "ms": found.milliseconds}
 
     def train(name: str, arm: Arm, costs: Row, folder: Path) -> Row:
-        mine, task = net(arm), _task(config, dataset, steps(arm))
+        mine, task = net(arm), shown(make_task(dataset, config.train), steps(arm))
         row = {"arm": name, "about": arm.about, "steps": steps(arm), **costs}
         row |= study.learn(folder, mine, task, parts, how, seed=config.seed)
         xs = task.encode(parts[2].inputs[:_WATCHED], Generator())
@@ -149,19 +149,6 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
 
 
 main = study_runner("dsr", TITLE, carry_out)
-
-
-def _task(config: Config, data: DataSet, steps: int) -> Task:
-    """The image at every step, and the mean of the outputs."""
-
-    def encode(batch: Tensor, _generator: Generator) -> Tensor:
-        image = normalise(batch, data.mean, data.std)
-        return image.expand(steps, *image.shape)
-
-    def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(logits, targets, label_smoothing=config.train.label_smoothing)
-
-    return Task(encode, lambda ys: ys.mean(0), loss)
 
 
 def _active(net: torch.nn.Module, xs: Tensor) -> float:
@@ -184,7 +171,7 @@ def _active(net: torch.nn.Module, xs: Tensor) -> float:
 
 def _represented(config: Config, net: torch.nn.Module, data: DataSet, test: Split, steps: int) -> Row:
     """Accuracy and representation error with so many steps, weights as they are."""
-    task = _task(config, data, steps)
+    task = shown(make_task(data, config.train), steps)
     found = representation_error(net, task.encode(test.inputs[:_WATCHED], Generator()))
     return {
         "steps": steps,

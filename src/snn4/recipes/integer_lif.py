@@ -21,14 +21,13 @@ from torch import Generator, Tensor
 
 from snn4 import nn
 from snn4.core.errors import OptionError
-from snn4.data import DataSet, normalise
 from snn4.models import mlp
 from snn4.neurons import IntegerLIF, UnaryLIF, unary
-from snn4.objectives import cross_entropy
 from snn4.profiling import profile
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.study import Study, seeded, study_runner, three
 from snn4.recipes.tables import Cells, Row, percent
+from snn4.recipes.tasks import make_task, shown
 from snn4.training import Task, evaluate
 
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
         integer = kind == "integer"
         neuron = (lambda: IntegerLIF(levels)) if integer else config.neuron.factory()
         net = seeded(lambda: mlp(784, config.hidden, 10, neuron, norm=True), config.seed)
-        task = _task(config, dataset, config.steps if integer else config.steps * levels)
+        task = shown(make_task(dataset, config.train), config.steps if integer else config.steps * levels)
         found = study.learn(folder, net, task, parts, how, seed=config.seed)
         row = {"model": kind, "levels": levels, "steps": config.steps, **found}
         xs = task.encode(parts[2].inputs[:_WATCHED], Generator())
@@ -189,19 +188,6 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
 
 
 main = study_runner("integer_lif", TITLE, carry_out)
-
-
-def _task(config: Config, data: DataSet, steps: int) -> Task:
-    """The image at every step, and the mean of the outputs."""
-
-    def encode(batch: Tensor, _generator: Generator) -> Tensor:
-        image = normalise(batch, data.mean, data.std)
-        return image.expand(steps, *image.shape)
-
-    def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(logits, targets, label_smoothing=config.train.label_smoothing)
-
-    return Task(encode, lambda ys: ys.mean(0), loss)
 
 
 def _virtual(task: Task, levels: int) -> Task:

@@ -19,11 +19,12 @@ from snn4.core.errors import OptionError, suggest
 from snn4.models import mlp
 from snn4.profiling import gradient_flow, gradient_mismatch
 from snn4.recipes import members
-from snn4.recipes.comparison import Experiment, make_networks, make_task, splits
+from snn4.recipes.comparison import Experiment, make_networks, splits
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import folder_name
 from snn4.recipes.study import Study, study_runner
 from snn4.recipes.tables import Cells, Column, Row, table
+from snn4.recipes.tasks import make_task
 from snn4.recipes.trials import Trial, run_trials
 from snn4.view import pictures
 

@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from snn4.core.errors import OptionError
-from snn4.data import DataSet, normalise
+from snn4.data import DataSet
 from snn4.models import conv_net
-from snn4.objectives import cross_entropy, tet
+from snn4.objectives import tet
 from snn4.recipes.costs import step_cost
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.study import Study, seeded, study_runner, three
 from snn4.recipes.tables import Cells, Row, percent
+from snn4.recipes.tasks import make_task, shown
 from snn4.through_time import BPTT, SLTT, Route, use_route
 from snn4.training import FitConfig, Task
 
@@ -147,14 +148,10 @@ main = study_runner("sltt_memory", TITLE, carry_out)
 def _task(config: Config, data: DataSet, steps: int) -> Task:
     """The image at every step, and TET's loss."""
 
-    def encode(batch: Tensor, _generator: Generator) -> Tensor:
-        image = normalise(batch, data.mean, data.std)
-        return image.expand(steps, *image.shape)
-
     def objective(ys: Tensor, targets: Tensor) -> Tensor:
         return tet(ys, targets, label_smoothing=config.train.label_smoothing)
 
-    return Task(encode, lambda ys: ys.mean(0), cross_entropy, objective=objective)
+    return dataclasses.replace(shown(make_task(data, config.train), steps), objective=objective)
 
 
 def _of(rows: list[Row], kind: str, route: str) -> list[Row]:

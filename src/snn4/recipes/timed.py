@@ -13,8 +13,9 @@ from torch import Generator, Tensor
 from snn4.core.errors import OptionError
 from snn4.data import DataSet, unit
 from snn4.models import Delays, Firing, mlp, timing_mlp
-from snn4.recipes.comparison import Experiment, RunConfig, Timed, make_task
+from snn4.recipes.comparison import Experiment, RunConfig, Timed
 from snn4.recipes.options import TrainingOptions
+from snn4.recipes.tasks import make_task
 from snn4.timing import DeadNeurons, FiringLayer, Latency, WeightBumping
 from snn4.training import Task
 
