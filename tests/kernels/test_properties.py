@@ -100,10 +100,9 @@ def check(data, steps, count, implementation, dtype, surrogates, exact):
     exactly = run(neuron.double(), xs.double(), tuple(f.double() for f in first), "reference")
     if torch.equal(exactly.ys.to(dtype), reference.ys):
         for name, grad in kernel.grads.items():
-            exact = exactly.grads[name]
-            # where contributions cancel, the rounding of each, which kernel and loop share, outweighs that of the sums
-            shared = relative(reference.grads[name], exact)
-            assert relative(grad, exact) < max(loose, 1.5 * shared), name
+            # where contributions cancel, the float32 loop is itself further than this from the float64 one
+            loops = (exactly.grads[name], reference.grads[name])
+            assert min(relative(grad, loop) for loop in loops) < loose, name
 
 
 @pytest.mark.slow
