@@ -96,10 +96,18 @@ def moved(layer: Layer, x: Tensor) -> int:
     return 4 * x.nbytes + again + 2 * sum(kept.values())
 
 
-def measure(entries: dict[str, Layer], x: Tensor, grad: Tensor, repeats: int) -> dict[str, list[tuple[float, float]]]:
-    """Seconds of forward and backward, entry by entry, round by round; the first round is thrown away."""
+def measure(
+    entries: dict[str, tuple[Layer, Tensor, Tensor]], count: int, repeats: int
+) -> dict[str, list[tuple[float, float]]]:
+    """Seconds of forward and backward, entry by entry, round by round; the first round is thrown away.
+
+    Args:
+        entries: a layer, its input and the gradient of its output.
+        count: elements of the streaming limit.
+        repeats: rounds that count.
+    """
     library = build.library(STREAM, label="streaming limit")
-    count, threads = x.numel(), torch.get_num_threads()
+    threads = torch.get_num_threads()
     buffers = [torch.rand(count) for _ in range(3)]
     a, b, c = (ctypes.c_void_p(t.data_ptr()) for t in buffers)
     size = ctypes.c_size_t(count)
@@ -112,7 +120,8 @@ def measure(entries: dict[str, Layer], x: Tensor, grad: Tensor, repeats: int) ->
             library.add(a, b, c, size, threads)
             pair = (middle - began, time.perf_counter() - middle)
         else:
-            spikes = entries[name](x)
+            layer, x, grad = entries[name]
+            spikes = layer(x)
             middle = time.perf_counter()
             spikes.backward(grad)
             pair = (middle - began, time.perf_counter() - middle)
@@ -170,7 +179,7 @@ def main() -> None:
             sys.exit(f"not timed, because results differ: {wrong}")
         x = (torch.randn(shape, generator=draw) * 0.5 + 0.15).requires_grad_()
         grad = torch.randn(shape, generator=draw)
-        times = measure(entries, x, grad, options.repeats)
+        times = measure({name: (layer, x, grad) for name, layer in entries.items()}, x.numel(), options.repeats)
         bytes_ = {name: moved(entries[name], x) for name in checks}
         rows: dict[str, Any] = {}
         base = statistics.median(sum(pair) for pair in times["snn4 LIF"])

@@ -73,6 +73,7 @@ class Study(Directive):
         for path in sorted(_RESULTS.glob("*/*/result.json")):
             result = json.loads(path.read_text(encoding="utf-8"))
             if result["recipe"] == recipe and "study" in result:
+                made.append(nodes.literal_block("", f"$ {result['command']}"))
                 made += _study(recipe, path.parent.name, result["study"])
         return made or [nodes.paragraph("", f"No result is stored yet: snn4 run {recipe} makes it.")]
 

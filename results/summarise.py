@@ -280,7 +280,7 @@ def route_rows(language: str) -> list[list[str]]:
                 measured = costs.get((row["route"], row["steps"]))
                 cells = [f"{row['route']}{kind}", str(row["steps"]), accuracy([r["test_accuracy"] for r in same])]
                 found.append([result["recipe"], *cells, *_cost(measured), "-"])
-            elif "arm" in row:
+            elif result["recipe"] == "dsr":
                 cells = [row["about"], str(row["steps"]), accuracy([row["test_accuracy"]]), *_cost(row)]
                 found.append([result["recipe"], *cells, f"{100 * row['firing_rate']:.1f}"])
     return found

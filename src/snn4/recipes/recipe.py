@@ -41,6 +41,7 @@ _NAMES = (
     "lsg_ablation",
     "dalif_ablation",
     "learning_dynamics",
+    "trt",
     "braille",
     "radar",
     "ecg",

@@ -132,7 +132,7 @@ class Study:
             seed: of everything random.
 
         Returns:
-            Accuracies, the epoch that validation chose, seconds, parameters.
+            Accuracies, the loss of the test split, the epoch that validation chose, seconds, parameters.
         """
         train, val, test = parts
         goes_on = any(folder.glob("*.checkpoint*"))
@@ -150,6 +150,7 @@ class Study:
         return {
             "seed": seed,
             "test_accuracy": tested.accuracy,
+            "test_loss": tested.loss,
             "val_accuracy": fitted.val_accuracy,
             "best_epoch": fitted.best_epoch,
             "epochs": fitted.epochs_run,
