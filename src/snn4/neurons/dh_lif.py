@@ -22,6 +22,7 @@ from snn4.core.quantity import Learned, Value, between
 from snn4.core.states import state
 from snn4.neurons.spiking import SpikingNeuron
 from snn4.surrogates import MultiGaussian, Surrogate
+from snn4.through_time.staged import Stages
 
 __all__ = ["DHLIF", "branch_mask", "dh_lif"]
 
@@ -100,6 +101,47 @@ class DHLIF(SpikingNeuron):
         v = beta * state.v + (1 - beta) * d.sum(1) - r * self.v_threshold
         s = self.spike(v - self.v_threshold)
         return s, self.State(d, v, s)
+
+    def stages(self) -> Stages | None:
+        """The branches, which hear nothing of the soma; their sum; the soma."""
+        # of a class derived from this one, which may step in another way, nothing is known
+        return Stages(_seen_as(DHLIFBranches, self), _sum, _seen_as(DHLIFSoma, self)) if type(self) is DHLIF else None
+
+
+class DHLIFBranches(DHLIF):
+    """The branches of a DHLIF. Shape: (T, B, K, *features), kept."""
+
+    State = state("d")
+    alphabet = None
+
+    def step(self, x: Float[Tensor, "B K *features"], state: Any) -> tuple[Float[Tensor, "B K *features"], Any]:
+        alpha = self.alpha
+        d = alpha * state.d + (1 - alpha) * x
+        return d, self.State(d)
+
+
+class DHLIFSoma(DHLIF):
+    """What follows their sum. Shape: (T, B, *features), kept."""
+
+    State = state("v", "s")
+
+    def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
+        beta = self.beta
+        r = state.s.detach() if self.detach_reset else state.s
+        v = beta * state.v + (1 - beta) * x - r * self.v_threshold
+        s = self.spike(v - self.v_threshold)
+        return s, self.State(v, s)
+
+
+def _sum(ds: Float[Tensor, "N K *features"]) -> Float[Tensor, "N *features"]:
+    return ds.sum(1)
+
+
+def _seen_as(kind: type[DHLIF], neuron: DHLIF) -> DHLIF:
+    """The same neuron, its tensors and its settings, with another step."""
+    twin = kind.__new__(kind)
+    vars(twin).update(vars(neuron))
+    return twin
 
 
 def dh_lif(

@@ -24,6 +24,7 @@ from snn4.through_time import registry
 from snn4.through_time.again import remember, remembered
 from snn4.through_time.loop import reference_loop
 from snn4.through_time.routes import BPTT, Route
+from snn4.through_time.staged import Stages
 from snn4.through_time.stateful import Stateful
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Neuron(Stateful):
     - `rest()`: other numbers to start from than zero;
     - `initial(x)`: a first state that differs between elements, is learned, or is shaped unlike `x`;
     - `sequence(xs, state)`: a neuron that sees the whole sequence at once, which says why in `own_sequence`;
+    - `stages()`: a step that is two elementwise ones with a sum between, so that each can be a kernel;
     - `transfer(mean_x)`: the closed-form output rate for a constant input;
     - `representation(xs)`: what outputs over a sequence stand for, for the route `DSR`;
     - `alphabet`: the values that outputs take: `(0.0, 1.0)` for spikes, more for graded ones, `None` for any number.
@@ -76,6 +78,10 @@ class Neuron(Stateful):
     def initial(self, x: Float[Tensor, "B *features"]) -> Any:
         """At rest, every field shaped like `x`. Shape of x: (B, *features)."""
         return self.State(*(torch.full_like(x, value) for value in self.rest()))
+
+    def stages(self) -> Stages | None:
+        """What the step consists of, if it is two steps one after the other; see `snn4.through_time.staged`."""
+        return None
 
     def sequence(self, xs: Float[Tensor, "T B *features"], state: Any) -> tuple[Float[Tensor, "T B *out"], Any]:
         """All steps, along the neuron's route. Shape: xs (T, B, *features), outputs (T, B, *)."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from snn4.through_time.staged import staged
+
 if TYPE_CHECKING:
     from snn4.through_time.neuron import Neuron
 
@@ -63,6 +65,9 @@ def first() -> Kernel | None:
 
 def choose(neuron: Neuron, xs: Tensor, state: Any) -> tuple[Kernel | None, list[tuple[str, str]]]:
     """The first kernel that takes this call (None: the reference loop), and who refused before it, with reasons."""
+    stages = staged(neuron, xs, state, choose) if _kernels else None
+    if stages is not None:
+        return stages, []
     refusals: list[tuple[str, str]] = []
     for kernel in _kernels:
         reason = kernel.refuses(neuron, xs, state)
