@@ -106,13 +106,17 @@ def test_neurons_side_by_side_have_one_row_each_and_the_ann_beside_them(tmp_path
     monkeypatch.setattr("snn4.recipes.study.load", lambda *_, **__: data)
     recipe = get("shd_neurons")
     how = {"resume": False, "progress": False, "lang": "en", "data": None, "download": False}
-    config = dataclasses.replace(recipe.smoke(), steps=6, cells=("psn", "relu"))
+    config = dataclasses.replace(recipe.smoke(), steps=6, cells=("psn", "relu"), rates=("relu=0.005",))
     rows = recipe.main(config, out=tmp_path, **how)["study"]
+    assert [row["rate"] for row in rows] == [config.train.learning_rate, 0.005]
     assert [(row["cell"], row["form"]) for row in rows] == [("psn", "feed-forward"), ("relu", "recurrent")]
     # 6 x 6 weights over time and 6 thresholds in place of 16 x 16 recurrent weights and 16 biases
     assert rows[0]["parameters"] == rows[1]["parameters"] - (16 * 16 + 16) + 42
     with pytest.raises(OptionError, match="--cells"):
         recipe.main(dataclasses.replace(config, cells=("lif", "lif")), out=tmp_path, **how)
+    for wrong in ("lif=0.1", "relu", "relu=fast", "relu=0", "relu=-1", "relu=nan"):
+        with pytest.raises(OptionError, match=f"--rates got '{wrong}'"):
+            recipe.main(dataclasses.replace(config, rates=(wrong,)), out=tmp_path, **how)
 
 
 def test_options_of_time_constants_come_back_from_the_folder_of_a_run(tmp_path):

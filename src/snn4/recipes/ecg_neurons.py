@@ -29,6 +29,8 @@ class Config(EcgOptions):
     cells: tuple[study.Member, ...] = ("alif", "brf")
     """Hidden neurons, with each seed in this order: lif (with the options of `neuron`), alif, brf, se_adlif, tc_lif;
     dh_lif and psn, feed-forward; and relu, the ANN."""
+    rates: tuple[str, ...] = ()
+    """Learning rates of single cells, as CELL=RATE; the others have that of `train`."""
 
     @classmethod
     def smoke(cls) -> Config:

@@ -27,6 +27,8 @@ class Config(ShdOptions):
     cells: tuple[study.Member, ...] = ("lif", "alif", "se_adlif", "tc_lif", "dh_lif", "psn", "relu")
     """Hidden neurons, with each seed in this order: lif (with the options of `neuron`), alif, brf, se_adlif, tc_lif;
     dh_lif and psn, feed-forward; and relu, the ANN."""
+    rates: tuple[str, ...] = ()
+    """Learning rates of single cells, as CELL=RATE; the others have that of `train`."""
 
     @classmethod
     def smoke(cls) -> Config:

@@ -7,8 +7,9 @@ network of ReLUs is the ANN of equal architecture.
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +29,7 @@ from snn4.view import pictures
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Member", "draw", "side_by_side", "tables"]
+__all__ = ["Member", "draw", "rates_of", "side_by_side", "tables"]
 
 Member = Cell | Literal["relu"]
 """A cell, or the ANN's."""
@@ -48,7 +49,8 @@ def side_by_side(name: str, title: str, make: Callable[[Any, Cell], Experiment])
     def carry_out(study: Study, config: Any) -> dict[str, Any]:
         if not config.cells or len(set(config.cells)) != len(config.cells):
             raise OptionError(f"--cells got {config.cells}", "at least one, and none twice")
-        trials = [_trial(config, make, cell, seed) for seed in seeds_of(config) for cell in config.cells]
+        rates = rates_of(config)
+        trials = [_trial(config, make, cell, rates, seed) for seed in seeds_of(config) for cell in config.cells]
         study.begin()
         rows = [
             study.row(one.name, lambda folder, one=one: _run(study, one, folder), one.labels, refusals=True)
@@ -59,15 +61,37 @@ def side_by_side(name: str, title: str, make: Callable[[Any, Cell], Experiment])
     return study_runner(name, title, carry_out)
 
 
-def _trial(config: Any, make: Callable[[Any, Cell], Experiment], cell: Member, seed: int) -> Trial:
+def rates_of(config: Any) -> dict[str, float]:
+    """The learning rate of each cell.
+
+    Raises:
+        OptionError: no `cell=number`, a cell that is not trained, or a rate that is no rate.
+    """
+    rates: dict[str, float] = {cell: config.train.learning_rate for cell in config.cells}
+    for text in config.rates:
+        cell, _, value = text.partition("=")
+        try:
+            rate = float(value)
+        except ValueError:
+            rate = math.nan
+        if cell not in rates or not 0 < rate < math.inf:
+            raise OptionError(f"--rates got {text!r}", f"CELL=RATE with one of {', '.join(rates)}", "Write relu=0.003.")
+        rates[cell] = rate
+    return rates
+
+
+def _trial(
+    config: Any, make: Callable[[Any, Cell], Experiment], cell: Member, rates: Mapping[str, float], seed: int
+) -> Trial:
     """One cell with one seed."""
     recurrent = config.recurrent and cell not in FEED_FORWARD
-    one = dataclasses.replace(config, seed=seed, recurrent=recurrent)
+    train = dataclasses.replace(config.train, learning_rate=rates[cell])
+    one = dataclasses.replace(config, seed=seed, recurrent=recurrent, train=train)
     experiment = make(one, "lif" if cell == "relu" else cell)
     if cell == "relu":
         build = experiment.build
         experiment = dataclasses.replace(experiment, build=lambda _neuron, steps: build(torch.nn.ReLU, steps))
-    labels = {"cell": cell, "form": "recurrent" if recurrent else "feed-forward", "seed": seed}
+    labels = {"cell": cell, "form": "recurrent" if recurrent else "feed-forward", "rate": rates[cell], "seed": seed}
     return Trial(f"{cell}-seed{seed}", labels, experiment, one)
 
 
@@ -96,7 +120,8 @@ def _run(study: Study, trial: Trial, folder: Path) -> dict[str, Any]:
 
 def tables(rows: Sequence[Row]) -> dict[str, Cells]:
     """One line for each cell, the best validation first."""
-    return {"cells": table(rows, {"cell": "neurons", "form": "form"}, _COLUMNS, order="val_accuracy")}
+    by = {"cell": "neurons", "form": "form", "rate": "learning rate"}
+    return {"cells": table(rows, by, _COLUMNS, order="val_accuracy")}
 
 
 def draw(rows: Sequence[Row]) -> Figure:
