@@ -67,7 +67,7 @@ def rates_of(config: Any) -> dict[str, float]:
     Raises:
         OptionError: no `cell=number`, a cell that is not trained, or a rate that is no rate.
     """
-    rates: dict[str, float] = {cell: config.train.learning_rate for cell in config.cells}
+    rates: dict[str, float] = dict.fromkeys(config.cells, float(config.train.learning_rate))
     for text in config.rates:
         cell, _, value = text.partition("=")
         try:
