@@ -16,6 +16,7 @@ from snn4.recipes import get
 from snn4.recipes.cells import FEED_FORWARD, Cell
 from snn4.recipes.comparison import make_networks, make_tasks
 from snn4.recipes.sequences import one_answer, step_answers
+from snn4.recipes.side_by_side import rates_of
 from snn4.recipes.snapshot import write_snapshot
 from snn4.training import evaluate
 
@@ -114,7 +115,9 @@ def test_neurons_side_by_side_have_one_row_each_and_the_ann_beside_them(tmp_path
     assert rows[0]["parameters"] == rows[1]["parameters"] - (16 * 16 + 16) + 42
     with pytest.raises(OptionError, match="--cells"):
         recipe.main(dataclasses.replace(config, cells=("lif", "lif")), out=tmp_path, **how)
-    for wrong in ("lif=0.1", "relu", "relu=fast", "relu=0", "relu=-1", "relu=nan"):
+    # a cell that is not among those of this run may have one
+    assert rates_of(dataclasses.replace(config, rates=("lif=0.1",))).keys() == {"psn", "relu"}
+    for wrong in ("lid=0.1", "relu", "relu=fast", "relu=0", "relu=-1", "relu=nan"):
         with pytest.raises(OptionError, match=f"--rates got '{wrong}'"):
             recipe.main(dataclasses.replace(config, rates=(wrong,)), out=tmp_path, **how)
 

@@ -34,7 +34,7 @@ class ShdOptions(SequenceOptions):
     """Passes over the training split."""
     steps: int = 50
     """Time steps; neighbouring frames are averaged until so many are left."""
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[int, ...] = (256,)
     """Widths of the hidden layers."""
     gain: float = 0.5
     """Of the recurrent weights at the start, an orthogonal matrix."""

@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
@@ -33,6 +33,7 @@ __all__ = ["Member", "draw", "rates_of", "side_by_side", "tables"]
 
 Member = Cell | Literal["relu"]
 """A cell, or the ANN's."""
+_KNOWN = (*get_args(Cell), "relu")
 _COLUMNS = (COLUMNS[1], COLUMNS[0], Column("parameters", "parameters", 1, 0), *COLUMNS[2:5], COLUMNS[6])
 _WATCHED = 64
 
@@ -65,7 +66,7 @@ def rates_of(config: Any) -> dict[str, float]:
     """The learning rate of each cell.
 
     Raises:
-        OptionError: no `cell=number`, a cell that is not trained, or a rate that is no rate.
+        OptionError: no `cell=number`, an unknown cell, or a rate that is no rate.
     """
     rates: dict[str, float] = dict.fromkeys(config.cells, float(config.train.learning_rate))
     for text in config.rates:
@@ -74,9 +75,12 @@ def rates_of(config: Any) -> dict[str, float]:
             rate = float(value)
         except ValueError:
             rate = math.nan
-        if cell not in rates or not 0 < rate < math.inf:
-            raise OptionError(f"--rates got {text!r}", f"CELL=RATE with one of {', '.join(rates)}", "Write relu=0.003.")
-        rates[cell] = rate
+        if cell not in _KNOWN or not 0 < rate < math.inf:
+            raise OptionError(
+                f"--rates got {text!r}", f"CELL=RATE with one of {', '.join(_KNOWN)}", "Write relu=0.003."
+            )
+        if cell in rates:
+            rates[cell] = rate
     return rates
 
 
