@@ -27,9 +27,9 @@ class Config(ShdOptions):
     cells: tuple[study.Member, ...] = ("lif", "alif", "se_adlif", "tc_lif", "dh_lif", "psn", "relu")
     """Hidden neurons, with each seed in this order: lif (with the options of `neuron`), alif, brf, se_adlif, tc_lif;
     dh_lif and psn, feed-forward; and relu, the ANN."""
-    rates: tuple[str, ...] = ("lif=0.003", "tc_lif=0.01", "psn=0.01", "relu=0.01", "dh_lif=0.01")
-    """Learning rates of single cells, as CELL=RATE; the others have that of `train`. Three were tried for each (two for
-    dh_lif), with speakers 3 and 9 held out."""
+    rates: tuple[str, ...] = ("lif=0.003", "tc_lif=0.01", "psn=0.01", "relu=0.01")
+    """Learning rates of single cells, as CELL=RATE; the others have that of `train`. Three were tried for each, with
+    speakers 3 and 9 held out."""
 
     @classmethod
     def smoke(cls) -> Config:
