@@ -91,9 +91,9 @@ def moved(layer: Layer, x: Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        layer(x)
+        spikes = layer(x)
     again = kept.pop(x.untyped_storage().data_ptr(), 0)
-    return 4 * x.nbytes + again + 2 * sum(kept.values())
+    return 2 * (x.nbytes + spikes.nbytes) + again + 2 * sum(kept.values())
 
 
 def measure(
