@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+import snn4
 from snn4.core.errors import OptionError
 from snn4.data import DataSet, Split
 from snn4.recipes import get, study, trt
@@ -46,6 +47,14 @@ def test_arms_are_what_the_sheet_says():
     assert found["TET"] == pytest.approx(0.895495, abs=1e-6)
     assert found["TET, L2"] == pytest.approx(0.895495 + 0.1 * 0.25, abs=1e-6)
     assert found["TRT"] == pytest.approx(0.95 * 0.895495 + 0.05 * pull + 0.1 * loosened, abs=1e-6)
+
+
+def test_a_learned_time_constant_is_not_decayed():
+    net = torch.nn.Sequential(snn4.nn.Linear(2, 3, bias=False), snn4.nn.LIF(tau=snn4.Learned(20.0)))
+    config = dataclasses.replace(trt.Config(), strengths=(0.1,))
+    task = next(change(usual()) for arm, _, change in trt.arms(config, steps=2) if arm == "TET, L2")
+    with task.regulariser(net) as term:
+        assert term().item() == pytest.approx(0.1 * net[0].weight.square().sum().item(), rel=1e-6)
 
 
 def test_each_strength_has_both_arms():
