@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+import snn4
 from snn4 import nn
 from snn4.core.errors import OptionError
-from snn4.training import Average, FitConfig, make_optimiser
+from snn4.data import Split
+from snn4.training import Average, FitConfig, Task, fit, make_optimiser
 
 
 def groups(net, **options):
@@ -20,6 +22,42 @@ def test_norms_biases_and_neurons_are_not_decayed(net):
         0.1: {"0.weight", "3.weight"},
         0.0: {"0.bias", "1.weight", "1.bias", "2.leak", "3.bias"},
     }
+
+
+def test_what_neurons_learn_has_a_rate_of_its_own(net):
+    names = {id(p): name for name, p in net.named_parameters()}
+    made = make_optimiser(net, FitConfig(weight_decay=0.1, neuron_rate=10.0)).param_groups
+    found = [(group["weight_decay"], group["times"], {names[id(p)] for p in group["params"]}) for group in made]
+    assert found == [
+        (0.1, 1.0, {"0.weight", "3.weight"}),
+        (0.0, 1.0, {"0.bias", "1.weight", "1.bias", "3.bias"}),
+        (0.0, 10.0, {"2.leak"}),
+    ]
+
+
+def test_the_rate_of_neurons_is_a_factor_at_every_step_of_the_schedule():
+    def distances(factor):
+        net = torch.nn.Sequential(nn.Linear(2, 2), nn.LIF(tau=snn4.Learned(2.0)))
+        with torch.no_grad():
+            net[0].weight.copy_(torch.tensor([[1.0, 0.5], [0.7, 1.2]]))
+            net[0].bias.fill_(0.3)
+        task = Task(lambda x, _: x.expand(3, *x.shape), lambda ys: ys.mean(0), torch.nn.functional.cross_entropy)
+        split = Split(torch.rand(8, 2, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 2)
+        before = [p.detach().clone() for p in net.parameters()]
+        config = FitConfig(epochs=1, batch_size=8, optimiser="sgd", momentum=0.0, neuron_rate=factor, clip_norm=None)
+        fit(net, task, split, split, config, seed=0, progress=False)
+        return [(p.detach() - b).abs().sum().item() for p, b in zip(net.parameters(), before, strict=True)]
+
+    once, ten = distances(1.0), distances(10.0)
+    assert once[:2] == ten[:2]
+    assert once[2] > 0
+    assert ten[2] == pytest.approx(10 * once[2], rel=1e-3)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_rate_of_neurons_that_is_none_is_refused(factor):
+    with pytest.raises(OptionError, match="neuron_rate > 0"):
+        FitConfig(neuron_rate=factor)
 
 
 def test_frozen_parameters_are_left_out_and_tied_ones_stand_once(make_net, leaky):

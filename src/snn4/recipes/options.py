@@ -125,6 +125,8 @@ class TrainingOptions:
     """AdamW, or SGD with momentum."""
     learning_rate: float = 2e-3
     """The highest one, after the warm-up; it then falls to 0 as half a cosine."""
+    neuron_rate: float = 1.0
+    """What neurons learn (time constants, thresholds, widths of surrogates) learns so many times as fast."""
     weight_decay: float = 1e-2
     """Decay of the weights."""
     warmup_epochs: float = 0.0

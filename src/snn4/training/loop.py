@@ -226,7 +226,8 @@ class _Run:
         xs, targets, numbers = self.batch(chosen)
         before = self.training.rollback()
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(self.config, course.step, self.per_epoch)
+            # a checkpoint of an earlier version knows no factor
+            group["lr"] = learning_rate(self.config, course.step, self.per_epoch) * group.get("times", 1.0)
         optimiser.zero_grad(set_to_none=True)
         by_step = self.config.online == "step"
         norms: list[Tensor] = []

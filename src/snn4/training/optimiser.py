@@ -43,11 +43,18 @@ def make_optimiser(net: torch.nn.Module, config: FitConfig) -> torch.optim.Optim
         )
     kept = (Neuron, TimedNorm)
     undecayed = {id(p) for module in net.modules() if isinstance(module, kept) for p in module.parameters()}
+    apart = config.neuron_rate != 1.0
+    neurons = {id(p) for module in net.modules() if apart and isinstance(module, Neuron) for p in module.parameters()}
     decayed = [p for p in learning.values() if p.ndim > 1 and id(p) not in undecayed]
-    others = [p for p in learning.values() if p.ndim <= 1 or id(p) in undecayed]
+    others = [p for p in learning.values() if (p.ndim <= 1 or id(p) in undecayed) and id(p) not in neurons]
+    quantities = [p for p in learning.values() if id(p) in neurons]
     groups = [
-        {"params": members, "weight_decay": decay}
-        for members, decay in ((decayed, config.weight_decay), (others, 0.0))
+        {"params": members, "weight_decay": decay, "times": times}
+        for members, decay, times in (
+            (decayed, config.weight_decay, 1.0),
+            (others, 0.0, 1.0),
+            (quantities, 0.0, config.neuron_rate),
+        )
         if members
     ]
     if config.optimiser == "sgd":

@@ -73,6 +73,8 @@ class FitConfig:
         batch_size: samples a step. The last batch of an epoch holds what is left.
         optimiser: AdamW, or SGD with momentum.
         learning_rate: the highest one, reached after the warm-up.
+        neuron_rate: what neurons learn (time constants, thresholds, the width of a surrogate) learns so many times as
+            fast as the weights.
         weight_decay: for weights; parameters of one axis (norms, biases) and those of neurons are not decayed.
         momentum: of SGD.
         schedule: the learning rate falls to zero as half a cosine, or stays.
@@ -107,6 +109,7 @@ class FitConfig:
     batch_size: int = 128
     optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = 1e-3
+    neuron_rate: float = 1.0
     weight_decay: float = 1e-2
     momentum: float = 0.9
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -134,6 +137,7 @@ class FitConfig:
             "batch_size": (self.batch_size >= 1, "batch_size >= 1"),
             "optimiser": (self.optimiser in ("adamw", "sgd"), "optimiser 'adamw' or 'sgd'"),
             "learning_rate": (above_zero(self.learning_rate), "learning_rate > 0"),
+            "neuron_rate": (above_zero(self.neuron_rate), "neuron_rate > 0"),
             "weight_decay": (at_least(self.weight_decay, 0), "weight_decay >= 0"),
             "momentum": (0 <= self.momentum < 1, "0 <= momentum < 1"),
             "schedule": (self.schedule in ("cosine", "constant"), "schedule 'cosine' or 'constant'"),

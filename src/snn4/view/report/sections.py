@@ -22,6 +22,7 @@ _RECIPE = (
     "batch_size",
     "optimiser",
     "learning_rate",
+    "neuron_rate",
     "weight_decay",
     "momentum",
     "warmup_epochs",
