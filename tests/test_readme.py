@@ -103,8 +103,10 @@ def test_every_recipe_and_option_that_is_shown_exists(line):
     general = {f"--{field.name}" for field in dataclasses.fields(Go)}
     for option in {word.split("=")[0] for word in options if word.startswith("--")} - general:
         value: object = config
-        for part in option.removeprefix("--").replace("-", "_").split("."):
+        *path, last = option.removeprefix("--").replace("-", "_").split(".")
+        for part in path:
             value = getattr(value, part)
+        assert hasattr(value, last) or getattr(value, last.removeprefix("no_")) in (True, False), option
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -79,7 +79,7 @@ def test_the_smoke_run_is_whole(tmp_path, monkeypatch):
     assert "data:image/svg+xml" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("change", [{"frames": 0}, {"sets": ()}, {"seeds": 0}])
+@pytest.mark.parametrize("change", [{"steps": 0}, {"sets": ()}, {"seeds": 0}])
 def test_options_that_make_no_sense_are_refused(tmp_path, monkeypatch, change):
     with pytest.raises(OptionError):
         run(dataclasses.replace(get("trt").smoke(), **change), tmp_path, monkeypatch)

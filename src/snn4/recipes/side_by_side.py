@@ -124,7 +124,9 @@ def _run(study: Study, trial: Trial, folder: Path) -> dict[str, Any]:
 
 def tables(rows: Sequence[Row]) -> dict[str, Cells]:
     """One line for each cell, the best validation first."""
-    by = {"cell": "neurons", "form": "form", "rate": "learning rate"}
+    by = {"cell": "neurons", "form": "form"}
+    # studies made before there was one for each cell
+    by |= {"rate": "learning rate"} if any("rate" in row for row in rows) else {}
     return {"cells": table(rows, by, _COLUMNS, order="val_accuracy")}
 
 

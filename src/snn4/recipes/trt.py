@@ -74,7 +74,7 @@ class Config:
     """How fast TRT's decay loosens with time."""
     eta: float = 0.05
     """Share of TRT's pull towards the one-hot class."""
-    frames: int = 10
+    steps: int = 10
     """Time steps on N-MNIST; Braille has its own 76."""
     channels: tuple[int, ...] = (16, 32, 32)
     """Channels of the stages of convolution, on N-MNIST."""
@@ -91,7 +91,7 @@ class Config:
     def smoke(cls) -> Config:
         """A run of seconds."""
         return cls(
-            seeds=1, sets=("nmnist",), epochs=1, limit=64, strengths=(5e-5,), frames=2, channels=(4, 8), hidden=(16,)
+            seeds=1, sets=("nmnist",), epochs=1, limit=64, strengths=(5e-5,), steps=2, channels=(4, 8), hidden=(16,)
         )
 
 
@@ -154,15 +154,15 @@ def _set(name: str, config: Config, seed: int) -> tuple[Experiment, _One]:
         one = _One(seed, config.braille_epochs, config.limit, usual.steps, usual.neuron, train)
         return braille.experiment(usual), one
     more = (config.channels, config.hidden)
-    one = _One(seed, config.epochs, config.limit, config.frames, config.neuron, config.train, *more)
+    one = _One(seed, config.epochs, config.limit, config.steps, config.neuron, config.train, *more)
     return experiment_of_set(name, one), one
 
 
 def carry_out(study: Study, config: Config) -> dict[str, Any]:
     """Train every arm on every set; write tables, pictures and the page."""
     seeds = seeds_of(config)
-    if config.frames < 1 or not config.sets:
-        raise OptionError(f"--frames got {config.frames} and --sets {config.sets}", "a number >= 1 and at least one")
+    if config.steps < 1 or not config.sets:
+        raise OptionError(f"--steps got {config.steps} and --sets {config.sets}", "a number >= 1 and at least one")
     planned: list[tuple[Trial, Change]] = []
     for name in config.sets:
         for seed in seeds:
