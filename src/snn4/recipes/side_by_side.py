@@ -17,12 +17,12 @@ import torch
 
 from snn4.core.errors import OptionError
 from snn4.recipes.cells import FEED_FORWARD, Cell
-from snn4.recipes.comparison import Experiment, make_networks, make_tasks
+from snn4.recipes.comparison import Experiment
 from snn4.recipes.costs import step_cost
 from snn4.recipes.recipe import Main
-from snn4.recipes.study import Study, study_runner, three
+from snn4.recipes.study import Study, study_runner
 from snn4.recipes.tables import COLUMNS, Cells, Column, Row, grouped, table
-from snn4.recipes.trials import Trial, seeds_of
+from snn4.recipes.trials import Trial, prepared, seeds_of
 from snn4.training import recorded_spikes
 from snn4.view import pictures
 
@@ -101,11 +101,8 @@ def _trial(
 
 def _run(study: Study, trial: Trial, folder: Path) -> dict[str, Any]:
     """Train, test once, and see what a step costs and who fires; nothing here looks at a loop step by step."""
-    experiment, config = trial.experiment, trial.config
-    net = make_networks(experiment, config)["snn"]
-    dataset = experiment.prepare(study.load(experiment.data))
-    task = make_tasks(experiment, config, dataset)["snn"]
-    train, val, test = three(dataset, experiment.validation, config)
+    config = trial.config
+    net, task, (train, val, test) = prepared(study, trial)
     how = config.train.fit_config(config.epochs)
     found = study.learn(folder, net, task, (train, val, test), how, seed=config.seed)
     cost = step_cost(net, task, train.take(torch.arange(min(how.batch_size, len(train)))), how, config.seed)

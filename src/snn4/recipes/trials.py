@@ -17,10 +17,11 @@ from snn4.core.errors import OptionError
 from snn4.profiling import profile
 from snn4.recipes.comparison import Experiment, make_networks, make_tasks
 from snn4.recipes.costs import step_cost, zero_gradient
-from snn4.recipes.study import Study, three
+from snn4.recipes.study import Study, Three, three
 from snn4.recipes.tables import Row
+from snn4.training import Task
 
-__all__ = ["Trial", "best", "run_trials", "seeds_of"]
+__all__ = ["Trial", "best", "prepared", "run_trials", "seeds_of"]
 
 # enough for a rate to a percent, few enough for seconds
 _PROFILED = 256
@@ -53,14 +54,19 @@ def run_trials(study: Study, trials: Iterable[Trial]) -> list[Row]:
     ]
 
 
-def _run(study: Study, trial: Trial, folder: Path) -> dict[str, Any]:
-    """Train, test once, measure."""
+def prepared(study: Study, trial: Trial) -> tuple[torch.nn.Module, Task, Three]:
+    """The fresh SNN of a trial, its task, and the training, validation and test split."""
     experiment, config = trial.experiment, trial.config
     # before the data is read: what does not go together is refused here
     net = make_networks(experiment, config)["snn"]
     dataset = experiment.prepare(study.load(experiment.data))
-    task = make_tasks(experiment, config, dataset)["snn"]
-    parts = three(dataset, experiment.validation, config)
+    return net, make_tasks(experiment, config, dataset)["snn"], three(dataset, experiment.validation, config)
+
+
+def _run(study: Study, trial: Trial, folder: Path) -> dict[str, Any]:
+    """Train, test once, measure."""
+    config = trial.config
+    net, task, parts = prepared(study, trial)
     how = config.train.fit_config(config.epochs)
     found = study.learn(folder, net, task, parts, how, seed=config.seed)
     train, _, test = parts

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from snn4.core.errors import OptionError
 from snn4.objectives import TemporalDecay, tet, trt
 from snn4.recipes import braille
-from snn4.recipes.comparison import Experiment, make_networks, make_tasks
+from snn4.recipes.comparison import Experiment
 from snn4.recipes.dalif_ablation import experiment_of_set
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import folder_name
-from snn4.recipes.study import Study, study_runner, three
+from snn4.recipes.study import Study, study_runner
 from snn4.recipes.tables import Cells, Column, Row, grouped, table
-from snn4.recipes.trials import Trial, seeds_of
+from snn4.recipes.trials import Trial, prepared, seeds_of
 from snn4.training import Task, evaluate
 from snn4.view import pictures
 
@@ -183,11 +183,8 @@ main = study_runner("trt", TITLE, carry_out)
 
 def _run(study: Study, trial: Trial, change: Change, folder: Path) -> dict[str, Any]:
     """Train, test once, and measure the training split at the same epoch."""
-    experiment, config = trial.experiment, trial.config
-    net = make_networks(experiment, config)["snn"]
-    dataset = experiment.prepare(study.load(experiment.data))
-    usual = make_tasks(experiment, config, dataset)["snn"]
-    parts = three(dataset, experiment.validation, config)
+    config = trial.config
+    net, usual, parts = prepared(study, trial)
     how = config.train.fit_config(config.epochs)
     found = study.learn(folder, net, change(usual), parts, how, seed=config.seed)
     # by the loss of the mean answer, as the test split, whatever the arm made small
