@@ -14,7 +14,7 @@ import snn4
 from snn4 import Learned
 from snn4.kernels import use
 from snn4.kernels.shortcut import Shortcut
-from snn4.neurons import LI, LIF
+from snn4.neurons import LI, LIF, RPLIF, AdEx, Izhikevich
 from snn4.surrogates import FastSigmoid
 from snn4.through_time import again, registry
 
@@ -71,6 +71,40 @@ def test_learned_tensors_are_read_at_every_call():
         assert all(map(torch.equal, reference[:2], kernel[:2]))
         for one, other in zip(reference[2:], kernel[2:], strict=True):
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "scale"),
+    [(RPLIF, 1.0), (lambda: AdEx(v_rest=-60.0), 4e4), (Izhikevich, 100.0)],
+    ids=["RPLIF", "AdEx", "Izhikevich"],
+)
+def test_a_state_that_rests_at_other_numbers_than_zero_is_no_tensor(make, scale):
+    neuron = make()
+    first = both(neuron, scale * X)
+    assert taken(neuron, (scale * X).requires_grad_()) is not None
+    resting = neuron.resting(X[0])
+    assert all(field.stride() == (0, 0) for field in resting)
+    assert all(map(torch.equal, resting, neuron.initial(X[0])))
+    assert any(field.any() for field in resting)
+    second = both(neuron, scale * X)
+    for reference, kernel in (first, second):
+        assert torch.equal(reference[0], kernel[0])
+        assert reference[0].any()
+        torch.testing.assert_close(reference[1], kernel[1], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("rest", [-60.0, torch.linspace(-70.0, -50.0, 6)], ids=["one", "one a neuron"])
+def test_a_resting_potential_can_be_learned(rest):
+    neuron = AdEx(v_rest=Learned(rest)).double()
+    for _ in range(2):
+        reference, kernel = both(neuron, 4e4 * X.double())
+        assert torch.equal(reference[0], kernel[0])
+        assert reference[0].any()
+        assert reference[2].any()
+        for one, other in zip(reference[1:], kernel[1:], strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+    # beyond what the membrane does with it, it is where the first state begins
+    assert neuron.initial(X[0].double()).v.requires_grad
 
 
 @pytest.mark.parametrize(

@@ -137,10 +137,8 @@ def _normed(layer: BatchNorm2d, neuron: Neuron, zs: Tensor) -> Tensor:
         return neuron.sequence_of_call(layer(zs), state) if isinstance(done, str) else done
 
     def outputs(zs: Tensor) -> Tensor:
-        # one number for all elements, where that is all there is to the state at rest
         plain = getattr(neuron.initial, "__func__", None) is Neuron.initial
-        rest = (zs.new_full((), value).expand(zs.shape[1:]) for value in neuron.rest()) if plain else ()
-        first = neuron.State(*rest) if plain else neuron.initial_of_call(zs[0])
+        first = neuron.resting(zs[0]) if plain else neuron.initial_of_call(zs[0])
         done = low or normed(norm, neuron, zs, first, last=False)
         _tell(neuron, zs, layer, done if isinstance(done, str) else None)
         return neuron.outputs(layer(zs)) if isinstance(done, str) else done[0]

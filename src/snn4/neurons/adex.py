@@ -89,10 +89,9 @@ class AdEx(SpikingNeuron):
         for name, value in (("v_rest", v_rest), ("v_t", v_t), ("k", k), ("b", b)):
             self.quantity(name, value, REAL)
 
-    def initial(self, x: Float[Tensor, "B *features"]) -> Any:
-        """At rest. Shape of x: (B, *features)."""
-        zeros = torch.zeros_like(x)
-        return self.State(zeros + self.v_rest, zeros)
+    def rest(self) -> Any:
+        """The membrane at rest, no adaptation."""
+        return self.State(self.v_rest, 0.0)
 
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """One step of forward Euler, then fire."""

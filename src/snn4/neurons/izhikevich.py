@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -83,10 +82,9 @@ class Izhikevich(SpikingNeuron):
         self.quantity("b", b, between(-1, 1, curve="clamp"))
         self.quantity("d", d, between(-100, 100, curve="clamp"))
 
-    def initial(self, x: Float[Tensor, "B *features"]) -> Any:
-        """At rest. Shape of x: (B, *features)."""
-        v = torch.full_like(x, self.v_rest)
-        return self.State(v, self.b * v)
+    def rest(self) -> Any:
+        """The membrane at rest, the recovery where the membrane holds it."""
+        return self.State(self.v_rest, self.b * self.v_rest)
 
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """Two half steps of the membrane, one of the recovery, then fire."""

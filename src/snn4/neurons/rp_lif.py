@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -77,9 +76,9 @@ class RPLIF(SpikingNeuron):
         """1 - 1 / tau."""
         return 1 - 1 / self.tau
 
-    def initial(self, x: Float[Tensor, "B *features"]) -> Any:
-        """At rest, with the threshold where it starts. Shape of x: (B, *features)."""
-        return super().initial(x)._replace(factor=torch.ones_like(x))
+    def rest(self) -> Any:
+        """The membrane at rest, the threshold where it starts."""
+        return super().rest()._replace(factor=1.0)
 
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """Charge as a LIF, fire at the present threshold, raise or drop it."""

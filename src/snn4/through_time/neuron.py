@@ -42,7 +42,7 @@ class Neuron(Stateful):
     A subclass sets `State` and writes `step`. Optional parts of the contract:
 
     - `rest()`: other numbers to start from than zero;
-    - `initial(x)`: a first state that differs between elements, is learned, or is shaped unlike `x`;
+    - `initial(x)`: a first state that is shaped unlike `x`, or drawn;
     - `sequence(xs, state)`: a neuron that sees the whole sequence at once, which says why in `own_sequence`;
     - `stages()`: a step that is two elementwise ones with a sum between, so that each can be a kernel;
     - `transfer(mean_x)`: the closed-form output rate for a constant input;
@@ -72,12 +72,21 @@ class Neuron(Stateful):
         """
 
     def rest(self) -> Any:
-        """The state at rest, one number a field for all elements: zero."""
+        """The state at rest, for each field a number for all elements or a tensor that broadcasts to them: zero."""
         return self.State(*(0.0 for _ in self.State._fields))
 
     def initial(self, x: Float[Tensor, "B *features"]) -> Any:
         """At rest, every field shaped like `x`. Shape of x: (B, *features)."""
-        return self.State(*(torch.full_like(x, value) for value in self.rest()))
+        return self.State(*(_full(x, value) for value in self.rest()))
+
+    def resting(self, x: Float[Tensor, "B *features"], dtype: torch.dtype | None = None) -> Any:
+        """As `initial`, for kernels: each number is written once, not once an element. Shape of x: (B, *features).
+
+        Args:
+            x: what the state is for.
+            dtype: of the state; that of `x` unless given.
+        """
+        return self.State(*(_spread(x, value, dtype or x.dtype) for value in self.rest()))
 
     def stages(self) -> Stages | None:
         """What the step consists of, if it is two steps one after the other; see `snn4.through_time.staged`."""
@@ -119,8 +128,7 @@ class Neuron(Stateful):
     def _from_rest(self, xs: Tensor) -> Tensor | None:
         """By a kernel, where there is one."""
         dtype = torch.float32 if _low(xs) else xs.dtype
-        # one number for all elements; only a kernel gets to see it
-        rest = self.State(*(xs.new_full((), value, dtype=dtype).expand(xs.shape[1:]) for value in self.rest()))
+        rest = self.resting(xs[0], dtype)
         kernel, _ = registry.choose(self, xs, rest)
         if kernel is None:
             return None
@@ -192,6 +200,15 @@ class Neuron(Stateful):
 def _ours(neuron: Neuron, *names: str) -> bool:
     """Whether nobody has put methods of these names in the place of ours."""
     return all(getattr(getattr(neuron, name), "__func__", None) is getattr(Neuron, name) for name in names)
+
+
+def _full(x: Tensor, value: float | Tensor) -> Tensor:
+    return torch.zeros_like(x) + value if isinstance(value, Tensor) else torch.full_like(x, value)
+
+
+def _spread(x: Tensor, value: float | Tensor, dtype: torch.dtype) -> Tensor:
+    one = value.to(dtype) if isinstance(value, Tensor) else x.new_full((), value, dtype=dtype)
+    return one.expand(x.shape)
 
 
 def _low(xs: Tensor) -> bool:
