@@ -10,9 +10,10 @@ from tests.neurons.zoo import ZOO
 import snn4
 from snn4 import Learned
 from snn4.kernels import use
+from snn4.kernels.graph import COSTLY
 from snn4.kernels.identity import identity
 from snn4.kernels.trace import trace
-from snn4.neurons import DHLIF, LIF, IntegerLIF, UnaryLIF
+from snn4.neurons import CLIF, DHLIF, LIF, IntegerLIF, UnaryLIF
 from snn4.surrogates import LSG, MSG, Annealed, Dspike, Slayer
 
 SURROGATES = {
@@ -43,6 +44,23 @@ def test_the_compiler_takes_it(name):
     traced = trace(neuron, seen.tensors, (3,), torch.float32, learned)
     assert len(traced.graph.states) == len(neuron.State._fields)
     assert all(gradient is not None for gradient in traced.gradients[: len(learned)])
+    # what rows in the caches keep is enough, and no exponential of a repeated step is computed once more
+    graph = traced.graph
+    near, forward = graph.near(), {op.out for op in graph.needed((*graph.new_states, *graph.saved()))}
+    late = graph.needed(graph.backward_targets(), near)
+    read = {a for op in late for a in op.args if isinstance(a, str)} - set(near)
+    assert not read & {graph.x, *graph.states}
+    assert not [op for op in late if op.name in COSTLY and op.out in forward]
+    assert set(near) <= {*read, *graph.backward_targets(), *(a for op in late for a in op.args)}
+
+
+def test_what_a_step_computes_at_a_cost_is_kept_for_its_derivative():
+    neuron = CLIF()
+    graph = trace(neuron, {}, (3,), torch.float32, []).graph
+    costly = {op.out for op in graph.advance if op.name in COSTLY}
+    assert len(costly) == 2
+    assert costly <= set(graph.near())
+    assert not costly <= set(graph.saved())
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ class Pieces:
         self.graph = graph
         self.mode: Mode = mode
         # what a step's derivative starts from
-        self.cut = graph.saved()
+        self.cut = graph.near() if mode == "recompute" else graph.saved()
         self.kept = range(len(self.cut) if mode == "save" else 0)
         self.states = range(len(graph.states))
         self.lines: list[str] = []

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["ARITY", "Arg", "Constant", "Number", "Op", "Parameter", "Root", "StepGraph"]
+__all__ = ["ARITY", "COSTLY", "Arg", "Constant", "Number", "Op", "Parameter", "Root", "StepGraph"]
 
 # every operation that a printer must know; comparisons give booleans, the others real numbers
 ARITY: dict[str, int] = {
@@ -20,6 +20,12 @@ ARITY: dict[str, int] = {
     **dict.fromkeys(("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "atan", "erf", "tanh", "sigmoid"), 1),
     **dict.fromkeys(("where", "fma"), 3),
 }
+
+
+# some twenty operations of arithmetic each: more than a row in the caches costs to write and to read
+COSTLY = frozenset(
+    ("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "atan", "erf", "tanh", "sigmoid", "pow", "fmod")
+)
 
 
 @dataclass(frozen=True)
@@ -174,6 +180,16 @@ class StepGraph:
             if isinstance(target, str) and target in known:
                 edge(f"{target}>", "sink")
         return _minimum_cut(early, edges)
+
+    def near(self) -> tuple[str, ...]:
+        """As `saved`, where rows lie in the caches: also what costs much and is computed there anyway."""
+        cut = self.saved()
+        anyway = {op.out for op in self.needed((*self.new_states, *cut))}
+        targets = self.backward_targets()
+        again = self.needed(targets, cut)
+        more = (*cut, *(op.out for op in again if op.name in COSTLY and op.out in anyway))
+        read = {*targets, *(a for op in self.needed(targets, more) for a in op.args)}
+        return tuple(name for name in more if name in read)
 
 
 def _minimum_cut(names: list[str], edges: dict[str, set[str]]) -> tuple[str, ...]:

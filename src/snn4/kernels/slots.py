@@ -42,7 +42,7 @@ def width(steps: int, size: int) -> int:
 
 def segment(graph: StepGraph) -> int:
     """Steps of a segment of the backward pass."""
-    return max(8, SEGMENT_BYTES // (TILE * 4 * max(1, len(graph.saved()))))
+    return max(8, SEGMENT_BYTES // (TILE * 4 * max(1, len(graph.near()))))
 
 
 def forward_slots(graph: StepGraph, mode: Mode) -> tuple[str, ...]:

@@ -96,10 +96,10 @@ class AdEx(SpikingNeuron):
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """One step of forward Euler, then fire."""
         above = state.v - self.v_rest
-        rise = self.delta * torch.exp(((state.v - self.v_t) / self.delta).clamp(max=_EXPONENT))
+        rise = self.delta * torch.exp(((state.v - self.v_t) * (1 / self.delta)).clamp(max=_EXPONENT))
         v = state.v + (self.dt / self.c) * (self.g * (rise - above) - state.w + x)
         w = state.w + (self.dt / self.tau_w) * (self.k * above - state.w)
-        s = self.spike((v - self.v_threshold) / (self.v_threshold - self.v_rest))
+        s = self.spike((v - self.v_threshold) * (1 / (self.v_threshold - self.v_rest)))
         return s, self.State(self.reset(v, s), w + self.b * s)
 
     def extra_repr(self) -> str:

@@ -66,6 +66,6 @@ class CLIF(SpikingNeuron):
         """Charge as a LIF, fire, and reset by more the more it has fired of late."""
         h = self.decay_of_v * state.v + x
         s = self.spike(h - self.v_threshold)
-        m = state.m * torch.sigmoid(h / self.tau) + s
+        m = state.m * torch.sigmoid(h * (1 / self.tau)) + s
         r = s.detach() if self.detach_reset else s
         return s, self.State(h - r * (self.v_threshold + torch.sigmoid(m)), m)

@@ -93,5 +93,5 @@ class Izhikevich(SpikingNeuron):
             held = v.clamp(self.v_floor, _CEILING)
             v = v + 0.5 * (0.04 * held * held + 5 * held + 140 - u + x)
         u = u + self.a * (self.b * v - u)
-        s = self.spike((v - self.v_threshold) / (self.v_threshold - self.v_rest))
+        s = self.spike((v - self.v_threshold) * (1 / (self.v_threshold - self.v_rest)))
         return s, self.State(self.reset(v, s), u + self.d * s)

@@ -9,6 +9,8 @@ Paper: [yin2021srnn]
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -55,18 +57,20 @@ class MultiGaussian(Surrogate):
         self.quantity("sigma", sigma, SCALE)
         self.height, self.spread, self.gamma, self.shift = height, spread, gamma, shift
 
-    def _mix(self, middle: Tensor, right: Tensor, left: Tensor) -> Tensor:
-        return self.gamma * ((1 + self.height) * middle - self.height * right - self.height * left)
+    def _mix(self, curve: Callable[[Tensor, float | Tensor, float | Tensor], Tensor], x: Tensor) -> Tensor:
+        """The sum of three curves of mean and standard deviation."""
+        wide, away = self.spread * self.sigma, self.shift * self.sigma
+        # flanks that fall together are one, and a third of all exponentials less
+        flanks = curve(x, away, wide) + curve(x, -away, wide) if self.shift else 2 * curve(x, 0.0, wide)
+        return self.gamma * ((1 + self.height) * curve(x, 0.0, self.sigma) - self.height * flanks)
 
     def derivative(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """gamma [(1 + h) N(x; 0, sigma) - h N(x; d sigma, s sigma) - h N(x; -d sigma, s sigma)]."""
-        wide, away = self.spread * self.sigma, self.shift * self.sigma
-        return self._mix(density(x, 0.0, self.sigma), density(x, away, wide), density(x, -away, wide))
+        return self._mix(density, x)
 
     def primitive(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """The same mixture of cumulative normal distributions."""
-        wide, away = self.spread * self.sigma, self.shift * self.sigma
-        return self._mix(cumulative(x, 0.0, self.sigma), cumulative(x, away, wide), cumulative(x, -away, wide))
+        return self._mix(cumulative, x)
 
     @property
     def area(self) -> float:
