@@ -6,11 +6,12 @@ printer writes them inside a loop over time and elements.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["ARITY", "COSTLY", "Arg", "Constant", "Number", "Op", "Parameter", "Root", "StepGraph"]
+__all__ = ["ARITY", "Arg", "Constant", "Number", "Op", "Parameter", "Root", "StepGraph"]
 
 # every operation that a printer must know; comparisons give booleans, the others real numbers
 ARITY: dict[str, int] = {
@@ -22,10 +23,12 @@ ARITY: dict[str, int] = {
 }
 
 
-# some twenty operations of arithmetic each: more than a row in the caches costs to write and to read
-COSTLY = frozenset(
-    ("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "atan", "erf", "tanh", "sigmoid", "pow", "fmod")
+# in operations of arithmetic
+_PRICES = {"div": 4, "sqrt": 6} | dict.fromkeys(
+    ("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "atan", "erf", "tanh", "sigmoid", "pow", "fmod"), 20
 )
+# a row in the caches: written and read, or a state's, which is written in any case; a row in memory, whatever it spares
+_ROW, _STATE_ROW, _FAR_ROW = 3, 2, 10_000
 
 
 @dataclass(frozen=True)
@@ -150,81 +153,79 @@ class StepGraph:
         return (self.grad_x, *self.grad_states, *(root.value for root in self.roots))
 
     def saved(self) -> tuple[str, ...]:
-        """The fewest forward values per step from which a backward step can be computed: a minimum cut."""
-        backward = self.needed(self.backward_targets())
+        """The fewest forward values per step from which a backward step can be computed: a minimum cut.
+
+        Among several, the one from which least has to be computed once more.
+        """
+        return self._cut(dict.fromkeys(self._early, _FAR_ROW), self.forward)
+
+    def near(self) -> tuple[str, ...]:
+        """As `saved`, where rows lie in the caches: the cheapest, with what is then computed once more."""
+        rows = dict.fromkeys(self._early, _ROW)
+        # a state has its row in any case
+        for name in (*self.states, *self.new_states):
+            if isinstance(name, str) and name in rows:
+                rows[name] = _STATE_ROW
+        return self._cut(rows, self.needed((*self.new_states, *self.saved())))
+
+    @property
+    def _early(self) -> tuple[str, ...]:
+        """The values that do not depend on gradients."""
         late = set(self.grads)
         for op in self.ops:
             if any(a in late for a in op.args if isinstance(a, str)):
                 late.add(op.out)
-        parameters = {p.name for p in self.parameters}
-        early = [self.x, *self.states, *(op.out for op in self.ops if op.out not in late)]
-        known = set(early)
-        edges: dict[str, set[str]] = {}
+        return (self.x, *self.states, *(op.out for op in self.ops if op.out not in late))
 
-        def edge(a: str, b: str) -> None:
-            edges.setdefault(a, set()).add(b)
-            edges.setdefault(b, set())
+    def _cut(self, rows: Mapping[str, int], forward: Iterable[Op]) -> tuple[str, ...]:
+        """The cheapest values to keep.
 
-        # each value is an edge "name<" -> "name>" of capacity 1, the only ones that can be cut
-        for name in (self.x, *self.states):
-            edge("source", f"{name}<")
+        Args:
+            rows: what it costs to keep each of the early values.
+            forward: what is computed in any case, and costs anew to be computed once more. What only the derivative
+                needs costs the same wherever it is computed.
+        """
+        known, parameters = set(rows), {p.name for p in self.parameters}
+        # a value that is kept cuts its edge "name<" -> "name>"; one that is computed again, the edge to "name<"
+        edges: dict[tuple[str, str], float] = {(f"{name}<", f"{name}>"): price for name, price in rows.items()}
+        edges |= {("source", f"{op.out}<"): _PRICES.get(op.name, 1) for op in forward if op.out in known}
+        edges |= {("source", f"{name}<"): math.inf for name in (self.x, *self.states)}
         for op in self.ops:
             for a in op.args:
                 if isinstance(a, str) and a in known and a not in parameters and op.out in known:
-                    edge(f"{a}>", f"{op.out}<")
-        for op in backward:
+                    edges[f"{a}>", f"{op.out}<"] = math.inf
+        for op in self.needed(self.backward_targets()):
             for a in op.args:
-                if isinstance(a, str) and a in known and op.out in late:
-                    edge(f"{a}>", "sink")
+                if isinstance(a, str) and a in known and op.out not in known:
+                    edges[f"{a}>", "sink"] = math.inf
         for target in self.backward_targets():
             if isinstance(target, str) and target in known:
-                edge(f"{target}>", "sink")
-        return _minimum_cut(early, edges)
-
-    def near(self) -> tuple[str, ...]:
-        """As `saved`, where rows lie in the caches: also what costs much and is computed there anyway."""
-        cut = self.saved()
-        anyway = {op.out for op in self.needed((*self.new_states, *cut))}
-        targets = self.backward_targets()
-        again = self.needed(targets, cut)
-        more = (*cut, *(op.out for op in again if op.name in COSTLY and op.out in anyway))
-        read = {*targets, *(a for op in self.needed(targets, more) for a in op.args)}
-        return tuple(name for name in more if name in read)
+                edges[f"{target}>", "sink"] = math.inf
+        reached = _reached(edges)
+        return tuple(name for name in rows if f"{name}<" in reached and f"{name}>" not in reached)
 
 
-def _minimum_cut(names: list[str], edges: dict[str, set[str]]) -> tuple[str, ...]:
-    """Ford and Fulkerson on a graph whose cuttable edges `n<` -> `n>` have capacity 1, and all others no limit."""
-    flow: dict[tuple[str, str], int] = {}
-    cuttable = {f"{n}<": f"{n}>" for n in names}
-
-    def neighbours(node: str) -> list[str]:
-        out = list(edges.get(node, ()))
-        inner = cuttable.get(node)
-        if inner is not None and flow.get((node, inner), 0) < 1:
-            out.append(inner)
-        # back along what flows already
-        out.extend(a for (a, b), amount in flow.items() if b == node and amount > 0)
-        return out
-
-    def reach() -> dict[str, str]:
+def _reached(edges: Mapping[tuple[str, str], float]) -> Collection[str]:
+    """The source's side of a minimum cut, after Ford and Fulkerson."""
+    left: dict[str, dict[str, float]] = {}
+    for (a, b), capacity in edges.items():
+        left.setdefault(a, {})[b] = capacity
+        left.setdefault(b, {}).setdefault(a, 0)
+    while True:
         before, stack = {"source": ""}, ["source"]
         while stack:
             node = stack.pop()
-            for after in neighbours(node):
-                if after not in before:
+            for after, capacity in left.get(node, {}).items():
+                if capacity > 0 and after not in before:
                     before[after] = node
                     stack.append(after)
-        return before
-
-    while True:
-        before = reach()
         if "sink" not in before:
-            return tuple(n for n in names if f"{n}<" in before and f"{n}>" not in before)
-        node = "sink"
+            return before
+        way, node = list[tuple[str, str]](), "sink"
         while node != "source":
-            previous = before[node]
-            if flow.get((node, previous), 0) > 0:
-                flow[node, previous] -= 1
-            else:
-                flow[previous, node] = flow.get((previous, node), 0) + 1
-            node = previous
+            way.append((before[node], node))
+            node = before[node]
+        most = min(left[a][b] for a, b in way)
+        for a, b in way:
+            left[a][b] -= most
+            left[b][a] += most
