@@ -90,6 +90,7 @@ NAN, INF = float("nan"), float("inf")
         (lambda: Izhikevich(v_floor=-60.0), "v_floor=-60.0"),
         (lambda: BRF(100.0), "omega=100.0: expected a finite number from 0 to 99.9"),
         (lambda: BRF(refractory=1.0), "refractory=1.0"),
+        (lambda: BRF(drive=0.0), "drive=0.0: expected a finite factor above 0"),
         (lambda: DHLIF(1.2), "alpha=1.2"),
         (lambda: dh_lif(0), "features=0"),
         (lambda: branch_mask(3, 2, 4), "at least one input a branch"),

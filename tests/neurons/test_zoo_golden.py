@@ -211,6 +211,15 @@ def test_the_pole_of_brf_lies_on_the_unit_circle(omega, p):
     assert learned.balance.item() == pytest.approx(p, abs=1e-4)
 
 
+def test_the_drive_of_brf_is_a_factor_of_its_input():
+    x = 60 * torch.rand(60, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = BRF(drive=4.0)(x)
+    assert found.any()
+    assert torch.equal(found, BRF()(4 * x))
+    assert "drive=4" in repr(BRF(drive=4.0))
+    assert brf((3,), drive=4.0).drive == 4.0
+
+
 def test_brf():
     spikes = BRF(10.0, 1.0)(torch.full((200, 1, 1), 20.0, dtype=torch.float64)).flatten()
     assert spikes.nonzero().flatten().tolist() == [5, 10, 18]

@@ -3,9 +3,9 @@
 A tile of elements goes through all steps before the next tile starts, so that its state stays in the first cache. The
 backward pass goes through a tile segment by segment, from the last: it repeats the steps of a segment from the state
 before it ("recompute"), or reads what the forward pass has kept ("save"), and either way a step's derivative starts
-from the fewest values that give it, a minimum cut. States before segments come from the forward pass ("marks"), or are
-made first. T, the number of elements, the numbers of the neuron and its tensors are arguments; only the structure of a
-step is compiled.
+from a minimum cut: in memory the fewest values that give it, in the caches the cheapest. States before segments come
+from the forward pass ("marks"), or are made first. T, the number of elements, the numbers of the neuron and its
+tensors are arguments; only the structure of a step is compiled.
 
 Inputs and their gradients (`takes`), outputs and theirs (`gives`), may travel in bfloat16 where arithmetic is float32:
 they are widened where they are read, which is exact, and rounded once where they are written. States, parameters, sums

@@ -7,6 +7,9 @@
 p(omega) puts the pole of the discrete oscillator on the unit circle, so that b_offset > 0 always damps. There is no
 reset: the refractory q raises the threshold and the damping.
 
+x is the input times `drive`, 1 in the paper. dt makes a hundredth of it, so that weights must grow to dozens before
+anything fires; a drive of 10 spares them the way.
+
 Paper: [higuchi2024brf]
 """
 
@@ -39,6 +42,7 @@ class BRF(SpikingNeuron):
         surrogate: default `double_gaussian()`, the paper's.
         refractory: what is left of q after one step.
         dt: length of a step.
+        drive: factor of the input, above 0.
 
     Shape: (T, B, *features), kept.
 
@@ -60,11 +64,14 @@ class BRF(SpikingNeuron):
         *,
         refractory: float = 0.9,
         dt: float = 0.01,
+        drive: float = 1.0,
     ) -> None:
         super().__init__(v_threshold, None, surrogate or double_gaussian(), detach_reset=False)
         if not 0 <= refractory < 1:
             raise OptionError(f"BRF got refractory={refractory!r}", "a share from 0 to below 1")
-        self.dt, self.refractory = check_dt("BRF", dt), float(refractory)
+        if not 0 < drive < math.inf:
+            raise OptionError(f"BRF got drive={drive!r}", "a finite factor above 0")
+        self.dt, self.refractory, self.drive = check_dt("BRF", dt), float(refractory), float(drive)
         # at dt omega = 1 the slope of p is infinite
         end = 0.999 / self.dt
         self.quantity("omega", omega, between(0, end, curve="clamp"))
@@ -80,6 +87,7 @@ class BRF(SpikingNeuron):
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """Turn and damp, then fire."""
         b = (self.balance - abs(self.b_offset)) - state.q
+        x = x if self.drive == 1 else self.drive * x
         v = state.v + self.dt * (b * state.v - self.omega * state.w + x)
         w = state.w + self.dt * (self.omega * state.v + b * state.w)
         s = self.spike(v - self.v_threshold - state.q)
@@ -87,7 +95,8 @@ class BRF(SpikingNeuron):
 
     def extra_repr(self) -> str:
         """The quantities and the step."""
-        return f"{super().extra_repr()}, refractory={self.refractory:g}, dt={self.dt:g}"
+        drive = "" if self.drive == 1 else f", drive={self.drive:g}"
+        return f"{super().extra_repr()}, refractory={self.refractory:g}, dt={self.dt:g}{drive}"
 
 
 def brf(
@@ -96,6 +105,7 @@ def brf(
     b_offset: tuple[float, float] = (0.0, 3.0),
     *,
     dt: float = 0.01,
+    drive: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> BRF:
     """BRF with a frequency and a damping learned per neuron, drawn uniformly, as in the paper.
@@ -107,6 +117,7 @@ def brf(
         omega: the range of the frequencies.
         b_offset: the range of the damping.
         dt: length of a step.
+        drive: factor of the input.
         generator: draws; by default torch's own.
 
     Example:
@@ -117,4 +128,4 @@ def brf(
     def drawn(low: float, high: float) -> Learned:
         return Learned(low + (high - low) * torch.rand(features, generator=generator))
 
-    return BRF(drawn(*omega), drawn(*b_offset), dt=dt)
+    return BRF(drawn(*omega), drawn(*b_offset), dt=dt, drive=drive)

@@ -52,6 +52,8 @@ class Starts:
     """brf: lowest and highest angular frequency; a period has 628 / omega steps."""
     damping: tuple[float, float] = (0.0, 3.0)
     """brf: lowest and highest damping."""
+    drive: float = 1.0
+    """brf: factor of its input; with 1, as published, weights have to grow to dozens first."""
 
 
 def network(
@@ -124,7 +126,7 @@ def _maker(cell: Cell, inputs: int, width: int, steps: int, starts: Starts) -> C
 
     made: dict[str, Callable[[], torch.nn.Module]] = {
         "alif": lambda: ALIF(normal(*starts.tau), normal(*starts.tau_a)),
-        "brf": lambda: brf((width,), starts.omega, starts.damping),
+        "brf": lambda: brf((width,), starts.omega, starts.damping, drive=starts.drive),
         "se_adlif": lambda: se_adlif((width,)),
         "tc_lif": lambda: TCLIF(v_threshold=1.5),
         "dh_lif": lambda: dh_lif(width, _branches(inputs)),

@@ -4,8 +4,8 @@ The published networks have unlabelled steps as class 0, so that their figures a
 `--unlabelled class_0` does as they do.
 
 Paper: [yin2021accurate, higuchi2024brf]
-Differs from the papers: time constants and frequencies start further apart, readouts faster, and the learning rate is
-higher, all chosen on a validation split; a few dozen epochs, not hundreds.
+Differs from the papers: time constants and frequencies start further apart, readouts are faster, resonators get ten
+times the input, and the learning rate is higher, all chosen on a validation split; a few dozen epochs, not hundreds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class EcgOptions(SequenceOptions):
     readout_tau: float = 4.0
     """Where the time constants of the integrators behind the output start, in steps; learned, one a class."""
     starts: Starts = dataclasses.field(
-        default_factory=lambda: Starts(tau=(20.0, 18.0), tau_a=(200.0, 100.0), omega=(1.0, 25.0), damping=(0.1, 1.0))
+        default_factory=lambda: Starts(
+            tau=(20.0, 18.0), tau_a=(200.0, 100.0), omega=(1.0, 25.0), damping=(0.1, 1.0), drive=10.0
+        )
     )
     train: TrainingOptions = dataclasses.field(
         default_factory=lambda: TrainingOptions(batch_size=16, learning_rate=0.15, threads=1)
