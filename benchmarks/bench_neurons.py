@@ -69,7 +69,7 @@ def main() -> None:
     """Check, measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", default=SHAPES, help="TxBxfeatures, separated by commas")
-    parser.add_argument("--only", nargs="*", default=list(kinds()), help="names of neurons")
+    parser.add_argument("--only", nargs="*", choices=kinds(), default=list(kinds()), help="names of neurons")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--keep-memory", action="store_true", help="glibc keeps freed memory")
     parser.add_argument("--out", default="neurons", help="name of the file of results")

@@ -28,7 +28,7 @@ _PRICES = {"div": 4, "sqrt": 6} | dict.fromkeys(
     ("exp", "expm1", "log", "log1p", "sin", "cos", "tan", "atan", "erf", "tanh", "sigmoid", "pow", "fmod"), 20
 )
 # a row in the caches: written and read, or a state's, which is written in any case; a row in memory, whatever it spares
-_ROW, _STATE_ROW, _FAR_ROW = 3, 2, 10_000
+_ROW, _STATE_ROW, _FAR_ROW = 5, 3, 10_000
 
 
 @dataclass(frozen=True)
