@@ -11,20 +11,25 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from snn4 import nn
 from snn4.core.errors import OptionError
 from snn4.data import DataSet, Split
-from snn4.neurons import DALIF, DSRLIF, LIF
+from snn4.layers import SpikingTwin, integer_levels
+from snn4.neurons import DALIF, DSRLIF, LIF, IntegerLIF
+from snn4.quantization import QuantReLU
 from snn4.recipes import get
 from snn4.recipes.beginning import First, fit_configs
 from snn4.recipes.common import evaluate_folder, profile_folder, read_config
-from snn4.recipes.comparison import make_networks, make_tasks
+from snn4.recipes.comparison import deployed, make_networks, make_tasks
 from snn4.recipes.options import TrainingOptions
 from snn4.recipes.tasks import make_task
 from snn4.surrogates import LSG
 from snn4.training import OutOfTime, time_limit
 from snn4.training.parts import pack, unpack
 
-NAMES = ("cifar10_resnet19_lsg", "cifar10_preact_dsr", "cifar10_resnet18_dalif")
+NAMES = ("cifar10_resnet19_lsg", "cifar10_preact_dsr", "cifar10_resnet18_dalif", "cifar10_msresnet18_integer")
+# steps of the training, and binary values a step
+STEPS = dict.fromkeys(NAMES, (4, 1)) | {NAMES[3]: (1, 4)}
 
 
 def parameters(net, kind):
@@ -39,6 +44,7 @@ def parameters(net, kind):
         (NAMES[0], LIF, 18, 12_630_858),
         (NAMES[1], DSRLIF, 19, 11_176_926),
         (NAMES[2], DALIF, 34, 11_173_962),
+        (NAMES[3], IntegerLIF, 0, 11_173_962),
     ],
 )
 def test_on_a_gpu_it_is_the_network_of_the_paper(name, kind, layers, weights):
@@ -54,22 +60,36 @@ def test_on_a_gpu_it_is_the_network_of_the_paper(name, kind, layers, weights):
 def test_on_a_cpu_it_is_a_small_one_beside_its_ann(name):
     recipe = get(name)
     config = recipe.small()
-    assert (config.train.device, config.steps) == ("cpu", 4)
+    steps, levels = STEPS[name]
+    assert (config.train.device, config.steps) == ("cpu", steps)
     networks = make_networks(recipe.experiment(config), config)
     assert list(networks) == ["snn", "ann", "ann_quantised"]
     assert all(sum(p.numel() for p in net.parameters()) <= 300_000 for net in networks.values())
+    assert (integer_levels(networks["snn"]) or 1) == levels
+    bits = {m.bits for m in networks["ann_quantised"].modules() if isinstance(m, QuantReLU)}
+    assert bits == {3}, "four binary steps tell five values apart"
     # what is small keeps the recipe's own neuron
     assert config.neuron == recipe.config().neuron
 
 
 def test_the_neurons_are_those_of_the_papers():
     made = [get(name).config().neuron.factory(4)() for name in NAMES]
-    lsg, dsr, dalif = made
+    lsg, dsr, dalif, integer = made
+    assert (integer.levels, integer.v_threshold) == (4, 1.0)
     assert isinstance(lsg.surrogate, LSG)
     assert lsg.decay_of_v.item() == pytest.approx(0.2)
     assert (lsg.v_threshold, lsg.v_reset) == (0.5, 0.0)
     assert (dsr.v_threshold.item(), dsr.alpha, dsr.dt, dsr.tau) == (pytest.approx(0.6), 0.5, 0.1, 1.0)
     assert (dalif.alpha.item(), dalif.beta.item()) == (pytest.approx(0.75), pytest.approx(0.5))
+
+
+def test_integer_neurons_are_deployed_with_spikes_where_they_can():
+    row = torch.nn.Sequential(nn.Linear(3, 4), nn.IntegerLIF(4), nn.Linear(4, 2))
+    leaky = torch.nn.Sequential(nn.Linear(3, 4), nn.IntegerLIF(4), nn.Linear(4, 2), nn.LI())
+    binary = torch.nn.Sequential(nn.Linear(3, 4), nn.LIF())
+    assert isinstance(deployed(row), SpikingTwin)
+    assert deployed(leaky) is leaky
+    assert deployed(binary) is binary
 
 
 def test_the_answer_of_dsr_is_the_weighted_mean_of_its_outputs():
@@ -118,9 +138,10 @@ def unreported(monkeypatch):
 
 
 @pytest.mark.usefixtures("images")
-def test_a_tiny_run_goes_all_the_way(tmp_path, run):
-    # DSR's, whose neurons send numbers
-    recipe = get(NAMES[1])
+# DSR's neurons send numbers; integer ones send counts, and are tested as the spiking twin
+@pytest.mark.parametrize("name", [NAMES[1], NAMES[3]])
+def test_a_tiny_run_goes_all_the_way(name, tmp_path, run):
+    recipe = get(name)
     config = recipe.smoke()
     result = run(recipe, config, tmp_path)
     assert "<html" in (tmp_path / "report.html").read_text()
@@ -134,6 +155,8 @@ def test_every_one_trains_and_says_what_it_took(name, tmp_path, run):
     recipe = get(name)
     config = recipe.smoke()
     result = run(recipe, config, tmp_path)
+    assert result["steps"] == config.steps * STEPS[name][1]
+    assert ("run with binary spikes" in result["snn"]["architecture"]) == (name == NAMES[3])
     for network in ("snn", "ann", "ann_quantised"):
         assert result[network]["device"] == "cpu"
         took = result[network]["train_seconds"]

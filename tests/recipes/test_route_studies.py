@@ -101,7 +101,7 @@ def integer_net(levels):
 @pytest.mark.parametrize("levels", [1, 3, 8])
 def test_the_spiking_twin_fires_what_the_counts_say(levels):
     net, xs = integer_net(levels)
-    found = integer_lif.differences(net, xs, levels)
+    found = integer_lif.differences(net, xs)
     assert found["twin_spikes"] > 20
     assert found["twin_differs"] == 0
     assert found["output_difference"] < 1e-12
@@ -109,25 +109,20 @@ def test_the_spiking_twin_fires_what_the_counts_say(levels):
 
 def test_a_twin_whose_biases_count_in_every_virtual_step_is_told_apart(monkeypatch):
     net, xs = integer_net(3)
-    right = integer_lif.spiking_twin
+    right = integer_lif.SpikingTwin
 
-    def wrong(one, levels):
-        twin = right(one, levels)
+    def wrong(one):
+        twin = right(one)
         with torch.no_grad():
-            for layer in twin:
-                if isinstance(layer, nn.Linear):
-                    layer.bias.mul_(levels)
+            for layer in twin.modules():
+                if isinstance(layer, nn.BatchNorm1d):
+                    layer.bias.mul_(twin.levels)
         return twin
 
-    monkeypatch.setattr(integer_lif, "spiking_twin", wrong)
-    found = integer_lif.differences(net, xs, 3)
+    monkeypatch.setattr(integer_lif, "SpikingTwin", wrong)
+    found = integer_lif.differences(net, xs)
     assert found["twin_differs"] > 0
     assert found["output_difference"] > 1e-3
-
-
-def test_what_has_no_spiking_twin_is_refused_by_name():
-    with pytest.raises(OptionError, match=r"1 \(LIF\)"):
-        integer_lif.spiking_twin(torch.nn.Sequential(nn.Linear(3, 3), nn.LIF()), 4)
 
 
 def test_sltt_k_sends_back_a_quarter_of_the_steps_and_at_least_one():

@@ -54,6 +54,7 @@ from snn4.layers.pooling import (
     ZeroPad2d,
 )
 from snn4.layers.readouts import LastStep, MaxOverTime, MeanOverTime
+from snn4.layers.spiking_twin import SpikingTwin, integer_levels
 from snn4.layers.standardised import standardised
 from snn4.layers.tdbn import TdBN1d, TdBN2d
 from snn4.layers.tebn import TEBN1d, TEBN2d
@@ -103,6 +104,7 @@ __all__ = [
     "PixelUnshuffle",
     "RMSNorm",
     "Recurrent",
+    "SpikingTwin",
     "SyncBatchNorm",
     "TEBN1d",
     "TEBN2d",
@@ -112,6 +114,7 @@ __all__ = [
     "Upsample",
     "ZeroPad2d",
     "fuse",
+    "integer_levels",
     "standardised",
     "use_events",
     "use_memory",

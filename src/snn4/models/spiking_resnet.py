@@ -28,6 +28,9 @@ __all__ = ["BasicBlock", "resnet19", "resnet20", "spiking_resnet18", "spiking_re
 class _Subsample(torch.nn.Module):
     """He's shortcut without parameters: every second pixel, and channels of zeros."""
 
+    # for the spiking twin of integer neurons
+    linear = True
+
     def __init__(self, added: int, stride: int) -> None:
         super().__init__()
         self.added, self.stride = added, stride

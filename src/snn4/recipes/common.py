@@ -17,7 +17,7 @@ from snn4.data import load
 from snn4.profiling import Comparison, Profile
 from snn4.profiling import compare as side_by_side
 from snn4.profiling import profile as profile_network
-from snn4.recipes.comparison import FILES, PROFILED, SCHEMA, Experiment, make_networks, make_tasks
+from snn4.recipes.comparison import FILES, PROFILED, SCHEMA, Experiment, deployed, make_networks, make_tasks
 from snn4.recipes.recipe import Recipe, get
 from snn4.training import Task, evaluate, load_weights
 
@@ -113,6 +113,7 @@ def _trained(
         )
     for name, net in networks.items():
         load_weights(net, folder / FILES[name])
+    networks["snn"] = deployed(networks["snn"])
     dataset = experiment.prepare(load(experiment.data, data, download=download))
     return networks, make_tasks(experiment, config, dataset), dataset, config
 

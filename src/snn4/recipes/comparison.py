@@ -18,6 +18,7 @@ from torch import Generator
 from snn4.core.errors import OptionError
 from snn4.core.files import write_json
 from snn4.data import DataSet, Split, hold_out, load
+from snn4.layers import SpikingTwin, integer_levels
 from snn4.profiling import latency, profile
 from snn4.quantization import baked, bits_for_steps, quantised_twin
 from snn4.recipes.beginning import First, begin, fit_configs, together
@@ -36,6 +37,7 @@ __all__ = [
     "RunConfig",
     "Timed",
     "compare",
+    "deployed",
     "make_networks",
     "make_tasks",
     "measure",
@@ -179,6 +181,7 @@ def make_networks(experiment: Experiment, config: RunConfig) -> dict[str, torch.
     def ann() -> torch.nn.Module:
         return experiment.build(torch.nn.ReLU, 1)
 
+    bits = None
     if experiment.timed is not None:
         if config.train.route != "bptt" or config.train.online != "no":
             raise OptionError(
@@ -188,14 +191,28 @@ def make_networks(experiment: Experiment, config: RunConfig) -> dict[str, torch.
             )
         snn, bits = experiment.timed.network, experiment.timed.activation_bits
     else:
-        snn, bits = _stepped(experiment, cast("ImageConfig", config))
-    made = {"snn": lambda: seeded(snn), "ann": lambda: seeded(ann)}
+        snn = _stepped(experiment, cast("ImageConfig", config))
+    net = seeded(snn)
+    # the opponent has as many values as the SNN can tell apart
+    bits = bits or bits_for_steps(cast("ImageConfig", config).steps * (integer_levels(net) or 1))
+    made = {"snn": lambda: net, "ann": lambda: seeded(ann)}
     made["ann_quantised"] = lambda: quantised_twin(seeded(ann), bits, WEIGHT_BITS)
     return {name: make() for name, make in made.items() if name in experiment.networks}
 
 
-def _stepped(experiment: Experiment, config: ImageConfig) -> tuple[Callable[[], torch.nn.Module], int]:
-    """An SNN over time steps, and the bits of its opponent's activations."""
+def deployed(net: torch.nn.Module) -> torch.nn.Module:
+    """A trained network as it runs: integer neurons with binary spikes where they can, all others as they are."""
+    if not integer_levels(net):
+        return net
+    try:
+        return SpikingTwin(net)
+    except OptionError:
+        # a readout that leaks at every step, say, knows no virtual ones: such a network runs with counts
+        return net
+
+
+def _stepped(experiment: Experiment, config: ImageConfig) -> Callable[[], torch.nn.Module]:
+    """An SNN over time steps."""
     if isinstance(config.steps, bool) or config.steps < 1:
         raise OptionError(f"--steps got {config.steps}", "a whole number >= 1", "8 is a good start.")
     neuron, route = config.neuron.factory(config.steps), config.train.through_time()
@@ -206,7 +223,7 @@ def _stepped(experiment: Experiment, config: ImageConfig) -> tuple[Callable[[], 
         check_route(net, config.train.online)
         return net
 
-    return snn, bits_for_steps(config.steps)
+    return snn
 
 
 def compare(
@@ -251,6 +268,8 @@ def compare(
             first = begin(experiment, config, name, net, tasks[name], (train, val), how)
             fitted[name] = together(first, fit(net, tasks[name], train, val, fits[name], name=name, **how))
             save_weights(net, out / FILES[name], {"recipe": experiment.recipe, "model": name, "seed": config.seed})
+        levels, networks["snn"] = integer_levels(networks["snn"]), deployed(networks["snn"])
+        virtual = networks["snn"].levels if isinstance(networks["snn"], SpikingTwin) else 1
         # only now the test split is looked at
         tested = {name: evaluate(net, tasks[name], dataset.test, seed=config.seed) for name, net in networks.items()}
         models = {
@@ -260,12 +279,15 @@ def compare(
             for name, net in networks.items()
         }
         models["snn"]["accuracy_by_step"] = tested["snn"].accuracy_by_step
+        if levels:
+            models["snn"]["architecture"] += f", trained with counts up to {levels}, run with "
+            models["snn"]["architecture"] += "binary spikes" if virtual > 1 or levels == 1 else "counts"
         result = {
             "schema": SCHEMA,
             "recipe": experiment.recipe,
             "title": experiment.title,
             "seed": config.seed,
-            "steps": None if experiment.timed else cast("ImageConfig", config).steps,
+            "steps": None if experiment.timed else cast("ImageConfig", config).steps * virtual,
             "command": command_line(experiment.recipe, config),
             "data": _about(dataset, train, val),
             **models,

@@ -1,7 +1,7 @@
 """Integer LIF: trained with counts up to D, run with binary spikes in D virtual steps, beside LIF of T D steps.
 
-The spiking twin has the trained weights, batch norm folded in and every bias divided by D. It is compared with the
-integer network neuron by neuron: its spikes have to be those of the counts, each in its virtual step.
+The spiking twin, `snn4.layers.SpikingTwin`, is compared with the integer network neuron by neuron: its spikes have to
+be those of the counts, each in its virtual step.
 
 Paper: [luo2024spikeyolo]
 Differs from the paper: a small dense network on Fashion-MNIST, and our options.
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Generator, Tensor
 
-from snn4 import nn
 from snn4.core.errors import OptionError
+from snn4.layers import SpikingTwin
 from snn4.models import mlp
 from snn4.neurons import IntegerLIF, UnaryLIF, unary
 from snn4.profiling import profile
@@ -28,12 +28,12 @@ from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.study import Study, seeded, study_runner, three
 from snn4.recipes.tables import Cells, Row, percent
 from snn4.recipes.tasks import make_task, shown
-from snn4.training import Task, evaluate
+from snn4.training import evaluate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["EXPECTED", "TITLE", "Config", "differences", "main", "spiking_twin"]
+__all__ = ["EXPECTED", "TITLE", "Config", "differences", "main"]
 
 TITLE = "Integer LIF: trained with counts, run with spikes, beside LIF of as many steps"
 EXPECTED = {"spikes that differ, at most": 0}
@@ -67,66 +67,23 @@ class Config:
         return cls(epochs=1, levels=(2,), hidden=(8, 6), limit=128)
 
 
-def spiking_twin(net: torch.nn.Module, levels: int) -> torch.nn.Sequential:
-    """The network that runs an integer network with binary spikes.
-
-    Args:
-        net: dense layers, batch norm and `IntegerLIF`, in a row; it is copied, in evaluation mode.
-        levels: D, of all its neurons.
-
-    Shape: (T * levels, B, *features), which is the input over D, D times -> (T * levels, B, classes), to be added up.
-
-    Raises:
-        OptionError: another layer.
-    """
-    layers: list[torch.nn.Module] = []
-    for name, layer in net.named_children():
-        if isinstance(layer, torch.nn.Flatten):
-            layers.append(nn.Flatten())
-        elif isinstance(layer, torch.nn.Linear):
-            copied = nn.Linear(layer.in_features, layer.out_features, dtype=layer.weight.dtype)
-            bias = torch.zeros_like(copied.bias) if layer.bias is None else layer.bias.detach() / levels
-            _set(copied, layer.weight.detach(), bias)
-            layers.append(copied)
-        elif isinstance(layer, torch.nn.BatchNorm1d) and layers and isinstance(before := layers[-1], nn.Linear):
-            assert layer.running_var is not None
-            assert layer.running_mean is not None
-            scale = layer.weight.detach() / (layer.running_var + layer.eps).sqrt()
-            shift = layer.bias.detach() - scale * layer.running_mean
-            _set(before, scale[:, None] * before.weight.detach(), scale * before.bias.detach() + shift / levels)
-        elif isinstance(layer, IntegerLIF):
-            layers.append(UnaryLIF(layer))
-        else:
-            raise OptionError(
-                f"the spiking twin met {name} ({type(layer).__name__})", "Linear, BatchNorm1d, IntegerLIF"
-            )
-    return torch.nn.Sequential(*layers).eval()
-
-
-def _set(layer: nn.Linear, weight: Tensor, bias: Tensor) -> None:
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-        layer.bias.copy_(bias)
-
-
-def differences(net: torch.nn.Module, xs: Tensor, levels: int) -> Row:
+def differences(net: torch.nn.Module, xs: Tensor) -> Row:
     """Run an integer network and its twin on the same input, in the precision of the input, and compare all spikes.
 
     Args:
         net: the trained network; a copy in the precision of `xs` is compared.
         xs: its input. Shape (T, B, *features).
-        levels: D.
 
     Returns:
         How many spikes there are in all virtual steps, how many are not where the counts put them, and the largest
         difference of the outputs.
     """
     mine = copy.deepcopy(net).to(xs.dtype).eval()
-    twin = spiking_twin(mine, levels)
+    twin = SpikingTwin(mine)
     with torch.no_grad(), _outputs(mine, IntegerLIF) as counts, _outputs(twin, UnaryLIF) as spikes:
         one = mine(xs)
-        other = twin((xs / levels).repeat_interleave(levels, 0)).unflatten(0, (-1, levels)).sum(1)
-    wanted = [unary(count, levels) for count in counts]
+        other = twin(xs)
+    wanted = [unary(count, twin.levels) for count in counts]
     return {
         "twin_spikes": sum(int(s.sum()) for s in spikes),
         "twin_differs": sum(int((w != s).sum()) for w, s in zip(wanted, spikes, strict=True)),
@@ -169,13 +126,13 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
         xs = task.encode(parts[2].inputs[:_WATCHED], Generator())
         if not integer:
             return {**row, **_costs(net, xs)}
-        twin = spiking_twin(net, levels)
+        twin = SpikingTwin(net)
         return {
             **row,
-            "twin_test_accuracy": evaluate(twin, _virtual(task, levels), parts[2], over_time=False).accuracy,
-            "float32": differences(net, xs, levels),
-            "float64": differences(net, xs.double(), levels),
-            **_costs(twin, (xs / levels).repeat_interleave(levels, 0)),
+            "twin_test_accuracy": evaluate(twin, task, parts[2], over_time=False).accuracy,
+            "float32": differences(net, xs),
+            "float64": differences(net, xs.double()),
+            **_costs(twin, xs),
         }
 
     rows = [
@@ -188,16 +145,6 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
 
 
 main = study_runner("integer_lif", TITLE, carry_out)
-
-
-def _virtual(task: Task, levels: int) -> Task:
-    """The same task for the spiking twin."""
-
-    def encode(batch: Tensor, generator: Generator) -> Tensor:
-        return (task.encode(batch, generator) / levels).repeat_interleave(levels, 0)
-
-    # the outputs of the virtual steps of a step are added up
-    return dataclasses.replace(task, encode=encode, readout=lambda ys: levels * ys.mean(0))
 
 
 def _costs(net: torch.nn.Module, xs: Tensor) -> Row:

@@ -26,6 +26,7 @@ _NAMES = (
     "cifar10_resnet19_lsg",
     "cifar10_preact_dsr",
     "cifar10_resnet18_dalif",
+    "cifar10_msresnet18_integer",
     "yinyang_times",
     "multispike_mnist",
     "single_spike_mnist",

@@ -1,0 +1,233 @@
+"""The spiking twin of a network of integer neurons: the same answers, from binary spikes in virtual steps.
+
+    counts c in 0 .. D at each step   ->   D virtual steps, of which the first c have a spike
+
+Between neurons a network is linear, so that it may add up spikes in place of counts. What is added once a step, and not
+once a spike, is spread over the virtual steps: inputs, biases, and the means of norms, each over D. Like a neuron, max
+pooling of currents waits for all virtual steps of a step.
+
+Paper: [luo2024spikeyolo]
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from snn4.core.errors import OptionError
+from snn4.layers.dropout import Dropout, Dropout2d
+from snn4.layers.folded import Fold
+from snn4.layers.hold import Hold
+from snn4.layers.norms import AnyBatchNorm
+from snn4.neurons import IntegerLIF, UnaryLIF
+from snn4.through_time import Stateful
+
+__all__ = ["SpikingTwin", "integer_levels"]
+
+_SPREAD = (
+    torch.nn.Linear,
+    torch.nn.Conv1d,
+    torch.nn.Conv2d,
+    torch.nn.Conv3d,
+    torch.nn.ConvTranspose1d,
+    torch.nn.ConvTranspose2d,
+    torch.nn.ConvTranspose3d,
+)
+_LARGEST = (
+    torch.nn.MaxPool1d,
+    torch.nn.MaxPool2d,
+    torch.nn.MaxPool3d,
+    torch.nn.AdaptiveMaxPool1d,
+    torch.nn.AdaptiveMaxPool2d,
+    torch.nn.AdaptiveMaxPool3d,
+)
+# linear, and without a number of their own
+_LINEAR = (
+    torch.nn.Identity,
+    torch.nn.Flatten,
+    torch.nn.Unflatten,
+    torch.nn.AvgPool1d,
+    torch.nn.AvgPool2d,
+    torch.nn.AvgPool3d,
+    torch.nn.AdaptiveAvgPool1d,
+    torch.nn.AdaptiveAvgPool2d,
+    torch.nn.AdaptiveAvgPool3d,
+    torch.nn.ZeroPad2d,
+    torch.nn.PixelShuffle,
+    torch.nn.PixelUnshuffle,
+    torch.nn.Upsample,
+    torch.nn.Dropout,
+    torch.nn.Dropout1d,
+    torch.nn.Dropout2d,
+    torch.nn.Dropout3d,
+    Dropout,
+    Dropout2d,
+    Hold,
+)
+
+
+def integer_levels(net: torch.nn.Module) -> int | None:
+    """D of a network's integer neurons, or None where it has none.
+
+    Raises:
+        OptionError: neurons of different D.
+    """
+    found = sorted({m.levels for m in net.modules() if isinstance(m, IntegerLIF)})
+    if len(found) > 1:
+        raise OptionError(
+            f"the IntegerLIF of {type(net).__name__} have {' and '.join(map(str, found))} levels",
+            "one number for all",
+            "Virtual steps are the same for the whole network.",
+        )
+    return found[0] if found else None
+
+
+class SpikingTwin(torch.nn.Module):
+    """A network of integer neurons that sends binary spikes, in `levels` virtual steps for each step; for inference.
+
+    Its answers are those of the network in evaluation mode, up to the order in which numbers are added; its spikes are
+    the counts', each in its virtual step. What stands before the first neuron runs once a step where the network is a
+    `torch.nn.Sequential`, and else once a virtual step.
+
+    Args:
+        net: linear layers, convolutions, batch norms, pooling and `IntegerLIF`, in a row or in blocks of your own that
+            do nothing between them but add; a layer of your own says so by an attribute `linear = True`. It is copied.
+
+    Shape: (T, B, *features) -> (T, B, *out), with T * levels virtual steps in between.
+
+    Raises:
+        OptionError: no `IntegerLIF`, different levels, or a layer that cannot add up spikes, by its name.
+
+    Example:
+        >>> from snn4 import nn
+        >>> net = nn.Sequential(nn.Linear(3, 4), nn.IntegerLIF(levels=2), nn.Linear(4, 2)).eval()
+        >>> x = torch.rand(5, 1, 3)
+        >>> torch.allclose(SpikingTwin(net)(x), net(x), atol=1e-6)
+        True
+    """
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+        levels = integer_levels(net)
+        if levels is None:
+            raise OptionError(
+                f"the spiking twin of {type(net).__name__}",
+                "a network of IntegerLIF",
+                "Other neurons send spikes as they are.",
+            )
+        self.levels = levels
+        # a neuron alone has no parent to stand in
+        self.net = copy.deepcopy(net) if not isinstance(net, IntegerLIF) else torch.nn.Sequential(copy.deepcopy(net))
+        self._spread()
+        self.held = self._hold()
+        self.eval()
+
+    def train(self, mode: bool = True) -> SpikingTwin:
+        """Stays in evaluation mode: spikes of counts have no gradient, and batch statistics would be those of parts."""
+        return super().train(False)
+
+    def forward(self, xs: Float[Tensor, "T B *features"]) -> Float[Tensor, "T B *out"]:
+        """Answers, added up over virtual steps. Shape: (T, B, *features) -> (T, B, *out)."""
+        xs = xs / self.levels
+        ys = self.net(xs if self.held else xs.repeat_interleave(self.levels, 0))
+        return ys.unflatten(0, (-1, self.levels)).sum(1)
+
+    def extra_repr(self) -> str:
+        """The virtual steps of a step."""
+        return f"levels={self.levels}"
+
+    @torch.no_grad()
+    def _spread(self) -> None:
+        """Give every layer its part of what counts once a step."""
+        behind_a_neuron = False
+        done: list[str] = []
+        divided: list[Tensor] = []
+
+        def divide(values: Tensor | None) -> None:
+            # layers may share their bias
+            if values is not None and not any(values is other for other in divided):
+                divided.append(values.div_(self.levels))
+
+        for name, layer in list(self.net.named_modules()):
+            if any(name.startswith(f"{whole}.") for whole in done):
+                # a part of a neuron, or of what makes a layer's weight
+                continue
+            if isinstance(layer, (IntegerLIF, *_SPREAD)):
+                done.append(name)
+            if isinstance(layer, IntegerLIF):
+                behind_a_neuron = True
+                self._replace(layer, UnaryLIF(layer))
+            elif isinstance(layer, _SPREAD):
+                divide(layer.bias)
+            elif isinstance(layer, AnyBatchNorm):
+                if layer.running_mean is None:
+                    raise _refusal(name, layer, "running statistics")
+                divide(layer.running_mean)
+                divide(layer.bias)
+            elif isinstance(layer, _LARGEST):
+                # before the first neuron all virtual steps are alike
+                if behind_a_neuron:
+                    self._replace(layer, _Largest(layer, self.levels))
+            elif isinstance(layer, Hold):
+                layer.steps *= self.levels
+            elif not isinstance(layer, _LINEAR) and not _only_adds(layer):
+                raise _refusal(name, layer, "a layer that adds up what it gets")
+
+    def _hold(self) -> bool:
+        """Have what is before the first neuron run once a step; whether that could be done."""
+        if any(isinstance(layer, Hold) for layer in self.net.modules()):
+            return True
+        if not isinstance(self.net, torch.nn.Sequential):
+            return False
+        name, first = next(
+            (name, child)
+            for name, child in self.net.named_children()
+            if any(isinstance(layer, UnaryLIF) for layer in child.modules())
+        )
+        setattr(self.net, name, torch.nn.Sequential(OrderedDict([("hold", Hold(self.levels)), (name, first)])))
+        return True
+
+    def _replace(self, old: torch.nn.Module, new: torch.nn.Module) -> None:
+        """Put a module into the place of another, wherever that stands."""
+        for parent in list(self.net.modules()):
+            for child, module in list(parent.named_children()):
+                if module is old:
+                    setattr(parent, child, new)
+
+
+def _refusal(name: str, layer: torch.nn.Module, wanted: str) -> OptionError:
+    return OptionError(
+        f"the spiking twin met {name or 'the network'} ({type(layer).__name__})",
+        wanted,
+        "Between integer neurons stand linear layers, convolutions, batch norms and pooling.",
+    )
+
+
+def _only_adds(layer: torch.nn.Module) -> bool:
+    """Whether a module has nothing of its own that could act on numbers, or calls itself `linear`."""
+    if any(True for _ in (*layer.parameters(recurse=False), *layer.buffers(recurse=False))):
+        return False
+    if isinstance(layer, Stateful) and not isinstance(layer, Fold):
+        return False
+    return next(layer.children(), None) is not None or getattr(layer, "linear", False) is True
+
+
+class _Largest(torch.nn.Module):
+    """Max pooling behind neurons: of spikes in each virtual step, of currents when those of a whole step have come."""
+
+    def __init__(self, pool: torch.nn.Module, levels: int) -> None:
+        super().__init__()
+        self.pool, self.levels = pool, levels
+
+    def forward(self, xs: Tensor) -> Tensor:
+        """The largest of each window. Shape: as the layer's."""
+        steps = xs.unflatten(0, (-1, self.levels))
+        if bool(((xs == 0) | (xs == 1)).all() and (steps[:, 1:] <= steps[:, :-1]).all()):
+            # spikes stand at the front of their step: the largest is the spike of the largest count
+            return self.pool(xs)
+        largest = self.pool(steps.sum(1))
+        return (largest / self.levels).repeat_interleave(self.levels, 0)
