@@ -48,6 +48,7 @@ class Izhikevich(SpikingNeuron):
     Shape: (T, B, *features), kept.
 
     Example:
+        >>> import torch
         >>> spikes = Izhikevich()(torch.full((1000, 1, 1), 10.0))
         >>> int(spikes.sum()), spikes.flatten().nonzero().flatten()[:4].tolist()
         (20, [3, 30, 78, 140])
