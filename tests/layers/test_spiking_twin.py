@@ -114,6 +114,12 @@ def test_a_block_of_ones_own_and_layers_that_are_used_twice():
     assert_twins(tied, xs, 2)
 
 
+def test_a_neuron_that_stands_in_two_places():
+    neuron = IntegerLIF(3)
+    net = ready(nn.Sequential(nn.Linear(6, 6), neuron, nn.Linear(6, 6), neuron, nn.Linear(6, 2)))
+    assert_twins(net, 3 * torch.randn(4, 3, 6, dtype=D), 3)
+
+
 def test_learned_quantities_and_standardised_weights_are_parts_of_their_layers():
     neuron = IntegerLIF(3, Learned(2.0), Learned(0.7))
     net = ready(nn.Sequential(standardised(nn.Linear(6, 5)), neuron, nn.Linear(5, 2)))

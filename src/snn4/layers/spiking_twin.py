@@ -194,9 +194,10 @@ class SpikingTwin(torch.nn.Module):
     def _replace(self, old: torch.nn.Module, new: torch.nn.Module) -> None:
         """Put a module into the place of another, wherever that stands."""
         for parent in list(self.net.modules()):
-            for child, module in list(parent.named_children()):
-                if module is old:
-                    setattr(parent, child, new)
+            # also a member that stands in two places
+            members: dict[str, torch.nn.Module | None] = vars(parent)["_modules"]
+            for child in [child for child, module in members.items() if module is old]:
+                setattr(parent, child, new)
 
 
 def _refusal(name: str, layer: torch.nn.Module, wanted: str) -> OptionError:
