@@ -52,6 +52,9 @@ NEURONS = {
     "ALIF": lambda: nn.ALIF(tau=4.0, tau_a=10.0, v_threshold=0.2),
     "ALIF detached": lambda: nn.ALIF(tau=4.0, tau_a=10.0, v_threshold=0.2, detach_reset=True),
     "CubaLIF": lambda: nn.CubaLIF(3.0, 2.0),
+    # their states do not rest at zero
+    "RPLIF": lambda: nn.RPLIF(tau=3.0, v_threshold=0.2),
+    "Izhikevich": lambda: nn.Izhikevich(v_threshold=-64.0),
 }
 
 

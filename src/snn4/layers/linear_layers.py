@@ -26,6 +26,7 @@ __all__ = [
     "ConvTranspose3d",
     "Linear",
     "PReLU",
+    "Synaptic",
     "use_events",
     "use_product",
 ]
@@ -34,6 +35,16 @@ Net = TypeVar("Net", bound=torch.nn.Module)
 Events: TypeAlias = bool | Literal["always"]
 Product: TypeAlias = Literal["torch", "onednn"]
 PRODUCTS = ("torch", "onednn")
+# what has synapses: torch's layers, and so ours
+Synaptic = (
+    torch.nn.Linear,
+    torch.nn.Conv1d,
+    torch.nn.Conv2d,
+    torch.nn.Conv3d,
+    torch.nn.ConvTranspose1d,
+    torch.nn.ConvTranspose2d,
+    torch.nn.ConvTranspose3d,
+)
 
 
 class Linear(Keeps, Synapse, torch.nn.Linear):

@@ -22,21 +22,13 @@ from snn4.core.errors import OptionError
 from snn4.layers.dropout import Dropout, Dropout2d
 from snn4.layers.folded import Fold
 from snn4.layers.hold import Hold
+from snn4.layers.linear_layers import Synaptic
 from snn4.layers.norms import AnyBatchNorm
 from snn4.neurons import IntegerLIF, UnaryLIF
 from snn4.through_time import Stateful
 
 __all__ = ["SpikingTwin", "integer_levels"]
 
-_SPREAD = (
-    torch.nn.Linear,
-    torch.nn.Conv1d,
-    torch.nn.Conv2d,
-    torch.nn.Conv3d,
-    torch.nn.ConvTranspose1d,
-    torch.nn.ConvTranspose2d,
-    torch.nn.ConvTranspose3d,
-)
 _LARGEST = (
     torch.nn.MaxPool1d,
     torch.nn.MaxPool2d,
@@ -156,12 +148,12 @@ class SpikingTwin(torch.nn.Module):
             if any(name.startswith(f"{whole}.") for whole in done):
                 # a part of a neuron, or of what makes a layer's weight
                 continue
-            if isinstance(layer, (IntegerLIF, *_SPREAD)):
+            if isinstance(layer, (IntegerLIF, *Synaptic)):
                 done.append(name)
             if isinstance(layer, IntegerLIF):
                 behind_a_neuron = True
                 self._replace(layer, UnaryLIF(layer))
-            elif isinstance(layer, _SPREAD):
+            elif isinstance(layer, Synaptic):
                 divide(layer.bias)
             elif isinstance(layer, AnyBatchNorm):
                 if layer.running_mean is None:

@@ -23,17 +23,10 @@ import torch
 from torch import Tensor
 from torch.nn.grad import conv1d_input, conv2d_input, conv3d_input
 
+from snn4.layers.linear_layers import Synaptic
+
 __all__ = ["FanOut", "Synaptic", "fan_out", "is_binary", "rows_of", "weight_count"]
 
-Synaptic = (
-    torch.nn.Linear,
-    torch.nn.Conv1d,
-    torch.nn.Conv2d,
-    torch.nn.Conv3d,
-    torch.nn.ConvTranspose1d,
-    torch.nn.ConvTranspose2d,
-    torch.nn.ConvTranspose3d,
-)
 _Conv = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 _ConvTranspose = (torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d, torch.nn.ConvTranspose3d)
 

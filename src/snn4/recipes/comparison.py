@@ -269,7 +269,8 @@ def compare(
             fitted[name] = together(first, fit(net, tasks[name], train, val, fits[name], name=name, **how))
             save_weights(net, out / FILES[name], {"recipe": experiment.recipe, "model": name, "seed": config.seed})
         levels, networks["snn"] = integer_levels(networks["snn"]), deployed(networks["snn"])
-        virtual = networks["snn"].levels if isinstance(networks["snn"], SpikingTwin) else 1
+        twin = isinstance(networks["snn"], SpikingTwin)
+        virtual = levels if levels and twin else 1
         # only now the test split is looked at
         tested = {name: evaluate(net, tasks[name], dataset.test, seed=config.seed) for name, net in networks.items()}
         models = {
@@ -280,8 +281,8 @@ def compare(
         }
         models["snn"]["accuracy_by_step"] = tested["snn"].accuracy_by_step
         if levels:
-            models["snn"]["architecture"] += f", trained with counts up to {levels}, run with "
-            models["snn"]["architecture"] += "binary spikes" if virtual > 1 or levels == 1 else "counts"
+            run = "binary spikes" if twin else "counts"
+            models["snn"]["architecture"] += f", trained with counts up to {levels}, run with {run}"
         result = {
             "schema": SCHEMA,
             "recipe": experiment.recipe,

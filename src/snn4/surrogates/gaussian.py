@@ -21,7 +21,7 @@ __all__ = ["Gaussian", "cumulative", "density"]
 
 def density(x: Tensor, mean: float | Tensor, sigma: float | Tensor) -> Tensor:
     """The normal density N(x; mean, sigma)."""
-    # by the reciprocal: it is the same for all elements, and a division takes as long as half an exponential
+    # by the reciprocal: it is the same for all elements, and a division takes a quarter of an exponential
     rate = 1 / sigma
     z = (x - mean) * (math.sqrt(0.5) * rate)
     return torch.exp(-(z * z)) * (rate / math.sqrt(2 * math.pi))
