@@ -15,7 +15,7 @@ from snn4 import Learned
 from snn4.kernels import use
 from snn4.kernels.shortcut import Shortcut
 from snn4.neurons import LI, LIF, RPLIF, AdEx, Izhikevich
-from snn4.surrogates import FastSigmoid
+from snn4.surrogates import ATan, FastSigmoid
 from snn4.through_time import again, registry
 
 X = torch.linspace(-1, 2, 7 * 4 * 6).view(7, 4, 6)
@@ -128,6 +128,28 @@ def test_a_changed_neuron_is_another_call(change):
     assert taken(neuron, X) is None
     reference, now = both(neuron, X)
     assert all(map(torch.equal, reference, now))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "method"),
+    [
+        (LIF, "step", lambda self, x, state: (x, self.State(state.v + x))),
+        (ATan, "derivative", lambda self, x: 1 / (1 + x * x)),
+    ],
+    ids=["neuron", "surrogate"],
+)
+def test_a_method_of_ours_that_is_replaced_is_called(owner, name, method, monkeypatch):
+    neuron = LIF(surrogate=ATan())
+    before = both(neuron, X)
+    assert taken(neuron, X) is not None
+    monkeypatch.setattr(owner, name, method)
+    assert taken(neuron, X) is None
+    for _ in range(2):  # by a new kernel, then by its shortcut
+        reference, now = both(neuron, X)
+        assert all(map(torch.equal, reference, now))
+        assert not torch.equal(before[0][1], now[1])
+    monkeypatch.undo()
+    assert all(map(torch.equal, before[1], both(neuron, X)[1]))
 
 
 def closing(factor):

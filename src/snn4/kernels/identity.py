@@ -1,8 +1,8 @@
 """What a neuron's step may depend on: two calls with equal identities run the same kernel.
 
-Its attributes and those of its parts, and for classes that are not ours also class attributes and the global and
-enclosing numbers that their methods name. What a step reads by other ways (a file, an environment variable) is taken
-as it was at the first call.
+Its attributes and those of its parts, the attributes and methods of their classes, and for classes that are not ours
+also the global and enclosing numbers that their methods name. What a step reads by other ways (a file, an environment
+variable, our own abstract classes) is taken as it was at the first call.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import inspect
 import operator
 import types
 import weakref
@@ -30,7 +31,7 @@ HOOKS = tuple(name for name in _MODULE if name.endswith("_hooks"))
 _SKIPPED = _MODULE | {"route"}
 _PLAIN = frozenset((bool, int, str, type(None), torch.dtype, torch.device, torch.Size, bytes))
 _NUMBERS = frozenset((bool, int, float, str, type(None)))
-_OURS = ("snn4.", "torch.", "builtins", "abc", "typing")
+_LASTING = ("torch.", "builtins", "abc", "typing")
 # an object of a class written in Python has no room for more than its dictionary and its weak references
 _NO_HIDDEN_STATE = object.__basicsize__ + 16
 _DEPTH = 8
@@ -127,9 +128,16 @@ def watch(neuron: torch.nn.Module, found: Identity) -> Callable[[], bool] | None
 
 
 @functools.cache
-def _foreign(cls: type) -> tuple[type, ...]:
-    """The classes behind `cls` that may be edited while the program runs: those of users."""
-    return tuple(c for c in cls.__mro__ if not f"{c.__module__}.".startswith(_OURS) and c.__module__ not in _OURS)
+def _editable(cls: type) -> tuple[tuple[type, bool], ...]:
+    """The classes behind `cls` that may be edited while the program runs, and whether they are users' own."""
+    owners = (c for c in cls.__mro__ if not f"{c.__module__}.".startswith(_LASTING) and c.__module__ not in _LASTING)
+    foreign = ((c, not f"{c.__module__}.".startswith("snn4.")) for c in owners)
+    # of ours, those that hold the equations: every name more is compared at every call
+    return tuple((c, theirs) for c, theirs in foreign if theirs or not _shared(c))
+
+
+def _shared(cls: type) -> bool:
+    return inspect.isabstract(cls) or not issubclass(cls, torch.nn.Module)
 
 
 @functools.cache
@@ -145,13 +153,15 @@ def _outside(function: types.FunctionType) -> tuple[tuple[Mapping[str, Any], str
 
 def _of_class(cls: type, seen: _Seen) -> tuple[Any, ...]:
     parts: list[Any] = [cls]
-    for owner in _foreign(cls):
+    for owner, foreign in _editable(cls):
         seen.mappings.append(vars(owner))
         for name, value in vars(owner).items():
             if type(value) in _NUMBERS:
                 parts += (name, type(value), repr(value))
             elif isinstance(value, types.FunctionType):
                 parts.append(value)
+                if not foreign:
+                    continue
                 for names, outer in _outside(value):
                     found = names.get(outer)
                     number = type(found) in _NUMBERS
@@ -180,7 +190,7 @@ def _of_module(
 ) -> tuple[Any, ...]:
     own = vars(module)
     cls = type(module)
-    parts: list[Any] = [_of_class(cls, seen) if _foreign(cls) else cls]
+    parts: list[Any] = [_of_class(cls, seen)]
     seen.mappings += (own, own["_parameters"], own["_buffers"], own["_modules"])
     seen.hooks += (own[name] for name in HOOKS if depth)
     for name, value in own.items():
