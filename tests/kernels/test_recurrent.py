@@ -344,10 +344,52 @@ def test_weights_that_are_not_finite_go_where_the_loop_takes_them(value):
     assert found[0][1][:, 1].isnan().all()
 
 
-def test_autocast_and_transforms_see_the_loop():
+@pytest.mark.parametrize("way", ["kernel", "loop", "torch.compile"])
+@pytest.mark.parametrize("kind", ["LIF", "Loop", "side by side", "readout"])
+def test_autocast_changes_nothing_but_the_dtype_of_inputs_and_spikes(kind, way):
+    """State and feedback are those of float32, in every implementation."""
+    neurons = lsnn(3, 2, regular_neurons=20, adaptive_neurons=16).neurons.body if kind == "side by side" else LIF()
+    neurons = LI() if kind == "readout" else neurons
+    make = nn.Loop if kind == "Loop" else nn.Recurrent
+    net = make(neurons, nn.Linear(36, 36))
+    xs = (draw(9, 3, 36) + 0.5).bfloat16()
+    weights = draw(9, 3, 36, seed=5).bfloat16().float()
+
+    def results(function, xs, autocast):
+        leaf = xs.detach().requires_grad_()
+        with use("reference" if way == "loop" else "auto"), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            first, state = run(function, leaf[:4])
+            second, state = run(function, leaf[4:], state)
+            loss = (torch.cat([first, second]).float() * weights).sum()
+        grads = torch.autograd.grad(loss, [leaf, *net.parameters()])
+        return torch.cat([first, second]).detach(), state, grads
+
+    wanted, state, grads = results(net, xs.float(), False)
+    function = net
+    if way == "torch.compile":
+        torch.compiler.reset()
+        function = torch.compile(net, fullgraph=True, backend="aot_eager", dynamic=False)
+    with warnings.catch_warnings():
+        # what torch's tracer warns of while it looks around
+        warnings.simplefilter("ignore")
+        ys, now, found = results(function, xs, True)
+    if way == "kernel":
+        with torch.autocast("cpu", torch.bfloat16):
+            assert {c.implementation for c in snn4.explain(net, xs).choices} == {f"c++, with {make.__name__}"}
+    assert ys.dtype == (torch.float32 if kind == "readout" else torch.bfloat16)
+    assert 0.02 < ys.float().count_nonzero() / ys.numel()
+    assert torch.equal(ys.float(), wanted)
+    for key, entry in state.items():
+        assert all(
+            one.dtype == torch.float32 and torch.equal(one, other) for one, other in zip(now[key], entry, strict=True)
+        )
+    assert torch.equal(found[0], grads[0].bfloat16())
+    assert all(relative(one, other) < 1e-6 for one, other in zip(found[1:], grads[1:], strict=True))
+    torch.compiler.reset()
+
+
+def test_transforms_see_the_loop():
     net, xs = layer(LIF(), 4, torch.float32), torch.rand(3, 2, 4)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert "autocast" in why(net, xs)
     one = torch.func.vmap(net, in_dims=1, out_dims=1)(xs[:, :, None])
     assert torch.equal(one[:, :, 0], net(xs))
 

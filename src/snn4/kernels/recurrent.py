@@ -136,8 +136,6 @@ def _accepted(parts: Sequence[Part], feedback: Feedback, xs: Tensor) -> tuple[Pl
         return f"the input lies on {xs.device}"
     if xs.dtype not in _DTYPES:
         return f"the input is {str(xs.dtype).removeprefix('torch.')}"
-    if torch.is_autocast_enabled("cpu"):
-        return "under autocast, which rounds the product"
     weight, bias, last, _ = feedback
     size = sum(part.size for part in parts)
     if xs.ndim != 3 or xs.shape[2] != size or weight.shape != (size, size):

@@ -11,7 +11,7 @@ from torch import Tensor
 from snn4.core.checks import check_sequence
 from snn4.core.errors import ShapeError, StateError
 from snn4.core.states import state
-from snn4.layers.recurrence import at_once, told
+from snn4.layers.recurrence import at_once, exact, plain, told
 from snn4.through_time import Stateful
 from snn4.through_time.run import stateful_paths
 from snn4.through_time.session import Session, at_rest, current, opened, ran
@@ -25,7 +25,8 @@ class Loop(Stateful):
         y[t] = body(x[t] + feedback(y[t-1]))
 
     At the first step there is no last output yet, and nothing is added. Inside the body every neuron goes on from its
-    own last state. Layers see sequences of one step, (1, B, *features).
+    own last state. Layers see sequences of one step, (1, B, *features). Under autocast, neurons with a linear feedback
+    compute all of it in float32, as a neuron computes its state.
 
     Args:
         body: any module over sequences.
@@ -67,6 +68,15 @@ class Loop(Stateful):
     def forward(self, xs: Tensor) -> Any:
         """All steps."""
         check_sequence(type(self).__name__, xs)
+        kind = xs.device.type
+        if self.combine is torch.add and _autocast(kind) and plain(self.body, self.feedback):
+            # errors of 8 bits would go round for as many steps as there are; a kernel takes the product in float32
+            with torch.autocast(kind, enabled=False):
+                ys = self._forward(xs if xs.dtype == torch.float64 else xs.float())
+            return ys.to(xs.dtype) if exact(self.body) else ys
+        return self._forward(xs)
+
+    def _forward(self, xs: Tensor) -> Any:
         outer = current()
         (at_rest if outer is None else ran)(self)
         key = "" if outer is None else outer.enter(self)
@@ -184,6 +194,10 @@ class Recurrent(Loop):
 
     def _first_feedback(self, x: Tensor) -> Tensor | None:
         return torch.zeros_like(x)
+
+
+def _autocast(kind: str) -> bool:
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
 def _last(count: int) -> Any:

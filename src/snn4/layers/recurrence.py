@@ -14,7 +14,7 @@ from snn4.layers.hooks import hooked, lookers
 from snn4.through_time import Neuron, Route, Synapse
 from snn4.through_time.session import Session
 
-__all__ = ["AsMatrix", "SideBySide", "at_once", "kinds_of", "matrix_of", "told"]
+__all__ = ["AsMatrix", "SideBySide", "at_once", "exact", "kinds_of", "matrix_of", "plain", "told"]
 
 
 @runtime_checkable
@@ -33,6 +33,17 @@ class SideBySide(Protocol):
     def kinds(self) -> list[tuple[torch.nn.Module, int]]:
         """The modules and the sizes of their slices, in order."""
         ...
+
+
+def plain(body: torch.nn.Module, feedback: torch.nn.Module | None) -> bool:
+    """Whether a loop is made of neurons and one matrix, whatever may keep it from running at once."""
+    return isinstance(body, (Neuron, SideBySide)) and isinstance(feedback, (torch.nn.Linear, AsMatrix))
+
+
+def exact(body: torch.nn.Module) -> bool:
+    """Whether what a body gives loses nothing in few bits: spikes, of all its neurons."""
+    kinds = [body] if isinstance(body, Neuron) else [module for module, _ in cast("SideBySide", body).kinds()]
+    return all(isinstance(module, Neuron) and module.alphabet is not None for module in kinds)
 
 
 def at_once(

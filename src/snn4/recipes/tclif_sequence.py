@@ -3,7 +3,7 @@
 The feed-forward network, 1-40-256-128-10, has 44,762 weights; its only memory is that of its neurons. The answer is the
 sum of the output weights' answers over all steps, over sqrt(784). Every cell is a run of its own:
 `--cells tclif lif alif relu`. Permuted sequential MNIST with recurrent networks is
-`snn4 run tclif_sequence --permuted --recurrent --cells tclif alif --train.no-autocast`.
+`snn4 run tclif_sequence --permuted --recurrent --cells tclif alif`.
 
 Paper: [zhang2024tclif, le2015irnn], with the first's widths, thresholds and start values for each of the four tasks.
 Differs from the paper: fewer epochs, with a learning rate that falls as half a cosine, and a smaller batch, so that a
@@ -66,8 +66,7 @@ class Config:
     """Show the pixels in a fixed random order: neighbours then lie far apart."""
     recurrent: bool = False
     """Hidden layers feed back to themselves, all but the last; usual widths are then 64 256 256, 155,082 weights.
-    Say --train.no-autocast as well: loops run as one kernel in float32 only, three times as fast with batches of 32.
-    The hardest of the four tasks is --permuted --recurrent --cells tclif alif --train.no-autocast."""
+    The hardest of the four tasks is --permuted --recurrent --cells tclif alif."""
     hidden: tuple[int, ...] = ()
     """Widths of the hidden layers; empty for the paper's."""
     cells: tuple[Cell, ...] = ("tclif", "lif")
