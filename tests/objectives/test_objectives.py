@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from snn4.core.errors import OptionError, ShapeError
-from snn4.objectives import FiringRate, count_mse, cross_entropy, rate, tet
+from snn4.objectives import FiringRate, TemporalDecay, count_mse, cross_entropy, rate, tet
 
 # two steps, one sample, class 0
 TWO = torch.tensor([[[2.0, 0.0]], [[0.0, 0.0]]], dtype=torch.float64)
@@ -126,6 +126,20 @@ def test_wrong_options_are_told():
         cross_entropy(torch.zeros(1, 2), ZERO, 1.0)
     with pytest.raises(OptionError, match="weight=2"):
         tet(TWO, ZERO, 2.0)
+    for smoothed in (rate, tet):
+        with pytest.raises(OptionError, match=f"{smoothed.__name__} got label_smoothing=1.5"):
+            smoothed(TWO, ZERO, label_smoothing=1.5)
+    with pytest.raises(OptionError, match="phi=nan"):
+        tet(TWO, ZERO, phi=float("nan"))
+    with pytest.raises(OptionError, match="high=nan"):
+        count_mse(TWO, ZERO, high=float("nan"))
+    for strength in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(OptionError, match="strength="):
+            FiringRate(strength=strength)
+        with pytest.raises(OptionError, match="strength="):
+            TemporalDecay(4, strength=strength)
+    with pytest.raises(OptionError, match=r"steps=2\.5"):
+        TemporalDecay(2.5)
     with pytest.raises(OptionError, match="low=0.5, high=0.2"):
         FiringRate(0.5, 0.2)
     with pytest.raises(OptionError, match=r"\['nope'\].*paths among \['a'\]"):

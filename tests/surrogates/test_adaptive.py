@@ -220,6 +220,8 @@ def test_what_annealing_refuses():
         Annealed(LSG())
     with pytest.raises(OptionError, match="a Surrogate"):
         Annealed(torch.sigmoid)
+    with pytest.raises(OptionError, match=r"Write MSG\(Annealed"):
+        Annealed(MSG())
 
 
 # ---------------------------------------------------------------------------------------------------------------- MSG

@@ -100,7 +100,11 @@ def test_a_scale_out_of_range_is_refused(member, value):
         member(value)
 
 
-@pytest.mark.parametrize("options", [{"height": 1.0}, {"height": -0.1}, {"spread": 0.0}, {"gamma": 0.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"height": 1.0}, {"height": -0.1}, {"spread": 0.0}, {"gamma": 0.0}]
+    + [{name: value} for name in ("spread", "gamma", "shift") for value in (float("inf"), float("nan"))],
+)
 def test_settings_of_the_multi_gaussian_out_of_range_are_refused(options):
     with pytest.raises(OptionError, match="MultiGaussian"):
         MultiGaussian(**options)

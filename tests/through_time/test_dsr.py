@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from snn4 import DSR, Learned, OptionError, nn, run, use_route
+from snn4.surrogates import LSG, ATan
 
 D = torch.float64
 
@@ -175,6 +176,10 @@ def test_the_threshold_does_not_sink_below_its_floor():
         (nn.ALIF, r"1 \(ALIF has no closed-form rate\)"),
         (lambda: nn.LIF(v_reset=0.0), r"1 \(LIF with a hard reset"),
         (lambda: nn.LIF(Learned(2.0)), r"1 \(LIF learns its time constant"),
+        (lambda: nn.IF(surrogate=ATan(Learned(2.0))), r"1 \(IF learns its surrogate"),
+        (lambda: nn.DSRLIF(surrogate=ATan(Learned(2.0))), r"1 \(DSRLIF learns its surrogate"),
+        (lambda: nn.Recurrent(nn.IF(), nn.Linear(2, 2)), r"1.body \(inside Recurrent, which shows it one step"),
+        (lambda: nn.Loop(torch.nn.Sequential(nn.IF())), r"1.body.0 \(inside Loop"),
     ],
 )
 def test_a_neuron_without_a_representation_is_refused_by_name(neuron, says):
@@ -193,6 +198,8 @@ def test_a_neuron_without_a_representation_is_refused_by_name(neuron, says):
         lambda: nn.DSRIF(0.001),
         lambda: nn.DSRLIF(tau=0.01),
         lambda: nn.DSRLIF(dt=0.0),
+        lambda: nn.DSRIF(surrogate=LSG()),
+        lambda: nn.DSRLIF(surrogate="ATan"),
     ],
 )
 def test_wrong_options(make):

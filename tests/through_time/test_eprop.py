@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from snn4 import EProp, GraphError, Learned, OptionError, StateError, nn, use_route
-from snn4.surrogates import Triangle
+from snn4 import EProp, GraphError, Learned, OptionError, StateError, checkpoint, nn, use_route
+from snn4.surrogates import MSG, Triangle
 from snn4.training import online
 
 D = torch.float64
@@ -218,3 +218,58 @@ def test_wrong_options():
     net = torch.nn.Sequential(nn.Linear(3, 3), nn.LI(2.0), nn.Linear(3, 3), nn.LI(4.0))
     with pytest.raises(OptionError, match=r"0\.5, 0\.75"):
         use_route(net, EProp())
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_layers_that_add_up_in_another_order_or_in_few_bits_are_no_norm(count, autocast):
+    class Sum(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = torch.nn.ModuleList([nn.Linear(3, 4) for _ in range(count)])
+            self.neuron = nn.LIF()
+
+        def forward(self, xs):
+            total = self.parts[-1](xs)
+            for part in reversed(self.parts[:-1]):
+                total = part(xs) + total
+            return self.neuron(total)
+
+    net = use_route(Sum(), EProp())
+    online(net, torch.randn(5, 8, 3) * 3, lambda y: y.sum(), autocast=autocast)
+    assert all(p.grad.any() for p in net.parameters())
+
+
+def test_a_checkpoint_changes_no_gradient():
+    xs, targets = sequence()
+    found = []
+    for checkpointed in (False, True):
+        net = use_route(make(nn.ALIF(4.0, 10.0, 0.2), nn.LI()), EProp())
+
+        class Whole(torch.nn.Module):
+            def __init__(self, net, checkpointed):
+                super().__init__()
+                self.net, self.checkpointed = net, checkpointed
+
+            def forward(self, xs):
+                if not self.checkpointed:
+                    return self.net(xs)
+                return self.net[2:](checkpoint(self.net[:2], xs))
+
+        count = iter(range(len(xs)))
+        whole = Whole(net, checkpointed)
+        online(whole, xs, lambda y, count=count: (y[0] - targets[next(count)]).square().sum())
+        found.append([p.grad for p in net.parameters()])
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+
+def test_random_masks_are_refused():
+    with pytest.raises(OptionError, match="random masks"):
+        use_route(torch.nn.Sequential(nn.Linear(3, 3), nn.LIF(surrogate=MSG())), EProp())
+
+
+def test_readouts_with_several_decays_are_told():
+    net = torch.nn.Sequential(nn.Linear(3, 3), nn.LIF(), nn.Linear(3, 2), nn.LI(tau=torch.tensor([2.0, 4.0])))
+    with pytest.raises(OptionError, match=r"decays 0.5, 0.75: expected one. Write EProp\(filter=0.5\)"):
+        use_route(net, EProp())
+    assert use_route(net, EProp(filter=0.5))[0].rule.kappa == 0.5

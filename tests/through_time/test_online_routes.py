@@ -170,13 +170,17 @@ class Delay(Stateful):
         return torch.cat([before.x[None], xs[:-1]]), self.State(xs[-1])
 
 
-@pytest.mark.parametrize("route", [SLTT(), OTTT()])
+class Named(BPTT):
+    """Another route than the one that neurons have from the start."""
+
+
+@pytest.mark.parametrize("route", [SLTT(), OTTT(), BPTT(truncate=3)])
 def test_a_delay_is_refused_by_name_and_the_old_route_stays(route):
     net = torch.nn.Sequential(nn.Linear(2, 2), Delay(), nn.LIF())
-    use_route(net, BPTT(truncate=3))
+    use_route(net, Named())
     with pytest.raises(OptionError, match=r"1 \(Delay\): what came in is sent on one step later"):
         use_route(net, route)
-    assert net[2].route == BPTT(truncate=3)
+    assert isinstance(net[2].route, Named)
     assert net[0].rule is None
 
 
@@ -223,3 +227,19 @@ def test_wrong_options_of_sltt():
 def test_explain_tells_the_route():
     text = str(explain(use_route(hidden(), SLTT()), torch.ones(2, 1, 4).double()))
     assert "SLTT(k=None)" in text
+
+
+def test_a_decay_that_is_learned_is_not_one_fixed_number():
+    net = torch.nn.Sequential(nn.Linear(3, 3), nn.DALIF(), nn.Linear(3, 2))
+    with pytest.raises(OptionError, match="1: no single fixed one"):
+        use_route(net, OTTT())
+    with torch.no_grad(), pytest.raises(OptionError, match="no single fixed one"):
+        use_route(net, OTTT())
+    assert use_route(net, OTTT(decay=0.5))[2].rule.decay == 0.5
+
+
+def test_what_feeds_a_loop_back_is_no_readout():
+    loop = nn.Recurrent(nn.LIF(), nn.Linear(3, 3))
+    net = torch.nn.Sequential(nn.Linear(3, 3), loop, nn.Linear(3, 2))
+    use_route(net, OTTT(first="trace", readout="input"))
+    assert [net[0].rule is None, loop.feedback.rule is None, net[2].rule is None] == [False, False, True]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from snn4 import BPTT, DSR, OTTT, SLTT, OptionError, cite, explain, nn, run, use_route
+from snn4.models import lsnn
 from snn4.neurons import LIF, CubaLIF
 from snn4.through_time import Neuron, reference_loop, registry
 from snn4.through_time.registry import choose, register, registered, unregister
@@ -181,6 +182,7 @@ def test_explain_tells_what_runs_and_why(kernels):
     assert "fused: it is the wrong kind of day" in str(explanation)
     kernels(Kernel("taking"))
     assert explain(net, x).choices[0].implementation == "taking"
+    net[2] = nn.Identity()
     use_route(net, BPTT(truncate=2))
     assert explain(net, x).choices[0].implementation == "reference loop"
     assert "BPTT(truncate=2)" in str(explain(net, x))
@@ -202,3 +204,74 @@ def test_a_neuron_that_sees_the_whole_sequence_is_refused(route):
     with pytest.raises(OptionError, match=r"2 \(PSN\)"):
         use_route(net, route)
     assert net[1].route == BPTT()
+
+
+def looped(name):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        back = nn.Linear(N, N)
+        with torch.no_grad():
+            back.weight.mul_(2)
+        body = torch.nn.Sequential(nn.Linear(N, N), LIF(), nn.Linear(N, N), CubaLIF(3.0, 2.0))
+        nets = {
+            "Recurrent": nn.Recurrent(LIF(), back),
+            "Loop": nn.Loop(body, back),
+            "Loop without feedback": nn.Loop(body),
+            "Loop in a Loop": nn.Loop(nn.Recurrent(LIF(), back), nn.Linear(N, N)),
+            "side by side": lsnn(N, N, regular_neurons=4, adaptive_neurons=3),
+        }
+        return nets[name].double()
+
+
+@pytest.mark.parametrize("every", [1, 2, 4, T])
+@pytest.mark.parametrize("name", ["Recurrent", "Loop", "Loop without feedback", "Loop in a Loop", "side by side"])
+def test_truncation_in_a_loop_is_that_of_runs_with_a_state_without_a_graph(name, every):
+    """Pieces of `every` steps, each with its own graph; the losses add up."""
+    x, found = inputs() + 0.5, []
+    for net in (looped(name), looped(name)):
+        leaf = x.clone().requires_grad_()
+        if not found:
+            ys = use_route(net, BPTT(truncate=every))(leaf)
+        else:
+            pieces, state = [], None
+            for piece in leaf.split(every):
+                y, state = run(net, piece, None if state is None else state.detach())
+                pieces.append(y)
+            ys = torch.cat(pieces)
+        weights = torch.linspace(-1, 2, ys.numel(), dtype=torch.float64).view(ys.shape)
+        grads = torch.autograd.grad((ys * weights).sum(), [leaf, *net.parameters()], allow_unused=True)
+        found.append((ys.detach(), [torch.zeros(()) if g is None else g for g in grads]))
+    (cut, grads), (expected, wanted) = found
+    assert torch.equal(cut, expected)
+    for mine, theirs in zip(grads, wanted, strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-10, atol=1e-12)
+    whole = torch.autograd.grad((looped(name)(leaf) * weights).sum(), leaf)[0]
+    assert torch.allclose(grads[0], whole) == (every == T)
+
+
+@pytest.mark.parametrize("member", [lambda: nn.PSN(T), lambda: nn.MaskedPSN(T, 2)])
+def test_truncation_of_what_sees_the_whole_sequence_is_refused_by_name(member):
+    net = torch.nn.Sequential(nn.LIF(), member())
+    with pytest.raises(OptionError, match=r"1 \((Masked)?PSN\): its T x T weights"):
+        use_route(net, BPTT(truncate=2))
+    assert net[0].route == BPTT()
+
+
+@pytest.mark.parametrize("truncate", [2.5, True, float("nan"), "3"])
+def test_a_truncation_that_is_no_number_of_steps_is_refused(truncate):
+    with pytest.raises(OptionError, match="truncate="):
+        BPTT(truncate=truncate)
+
+
+def test_whatever_a_route_raises_the_old_one_stays():
+    net = use_route(torch.nn.Sequential(nn.Linear(N, N), nn.LIF(), nn.Linear(N, N)), OTTT())
+
+    class Broken(SLTT):
+        def prepare(self, net):
+            raise ZeroDivisionError
+
+    rules = [net[0].rule, net[2].rule]
+    with pytest.raises(ZeroDivisionError):
+        use_route(net, Broken())
+    assert [net[0].rule, net[2].rule] == rules
+    assert net[1].route == OTTT()

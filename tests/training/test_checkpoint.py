@@ -8,8 +8,10 @@ import os
 import pytest
 import torch
 
+from snn4 import Learned, nn
 from snn4.core.errors import CheckpointError, StorageError
 from snn4.data import Split
+from snn4.surrogates import Annealed, Dspike, Rectangle
 from snn4.training import FitConfig, fit, tensorfile
 
 CONFIG = FitConfig(epochs=3, batch_size=10, learning_rate=0.05, ema=0.9, checkpoint_steps=1)
@@ -279,3 +281,36 @@ def test_checkpoints_come_when_they_are_due(train, net, task, monkeypatch):
     saved.clear()
     train(net, task, dataclasses.replace(plain, checkpoint_seconds=0.0), name="c")
     assert saved == [0, 1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: nn.LIF(tau=3.0), "tau"),
+        (lambda: nn.LIF(v_reset=0.0), "v_reset"),
+        (lambda: nn.LIF(detach_reset=True), "detach_reset"),
+        (lambda: nn.LIF(surrogate=Rectangle()), "kind 'ATan' there, 'Rectangle' here"),
+        (lambda: nn.IF(), "kind 'LIF' there, 'IF' here"),
+    ],
+)
+def test_a_checkpoint_of_other_neurons_is_refused(split, val, task, tmp_path, make, told):
+    def train(neuron, epochs):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            net = torch.nn.Sequential(nn.Linear(4, 6), neuron, nn.Linear(6, 3))
+        return fit(net, task, split, val, FitConfig(epochs, 10), seed=0, folder=tmp_path, progress=False)
+
+    train(nn.LIF(), 2)
+    with pytest.raises(CheckpointError, match=told):
+        train(make(), 2)
+    assert train(nn.LIF(), 2).epochs_run == 2
+
+
+def test_what_training_changes_does_not_make_it_another_run(split, val, task, tmp_path):
+    """A learned quantity, how sharp a surrogate has become, and a temperature that was found."""
+    for k, surrogate in enumerate((Annealed(), Dspike())):
+        net = torch.nn.Sequential(nn.Linear(4, 6), nn.LIF(Learned(2.0), surrogate=surrogate), nn.Linear(6, 3))
+        for _ in range(2):
+            config = FitConfig(4, 10, learning_rate=0.1)
+            fitted = fit(net, task, split, val, config, seed=0, folder=tmp_path / str(k), progress=False)
+        assert fitted.epochs_run == 4

@@ -318,3 +318,10 @@ def test_spikes_inside_a_loop_are_recorded_without_running_it_step_by_step(monke
         net(xs)
     assert list(spikes) == ["0.body"]
     assert torch.equal(spikes["0.body"], wanted)
+
+
+@pytest.mark.parametrize("option", ["epochs", "batch_size", "patience", "checkpoint_steps"])
+@pytest.mark.parametrize("value", [2.5, True, 0])
+def test_what_is_counted_is_a_whole_number(option, value):
+    with pytest.raises(OptionError, match=f"{option}={value}: expected {option} a whole number >= 1"):
+        FitConfig(**{option: value})

@@ -13,6 +13,7 @@ from snn4 import BPTT, OTTT, SLTT, EProp, OptionError, ShapeError, nn, use_route
 from snn4.data import Split
 from snn4.objectives import tet
 from snn4.training import FitConfig, Task, fit, online
+from snn4.training.recording import recorded_rates, recorded_spikes
 
 CROSS_ENTROPY = torch.nn.functional.cross_entropy
 
@@ -366,3 +367,49 @@ def test_a_gradient_that_is_not_finite_is_found(mode):
     task = Task(TASK.encode, TASK.readout, lambda y, t: CROSS_ENTROPY(y, t) * float("inf"))
     with pytest.raises(NotFiniteError, match="is NaN or infinite"):
         quiet(use_route(make(double=False), SLTT()), task, FitConfig(epochs=1, online=mode))
+
+
+def test_after_step_follows_each_step_of_the_optimiser():
+    split = Split(torch.randn(12, 4), torch.arange(12) % 3)
+    for mode, calls in (("batch", 3), ("step", 3 * 5)):
+        seen = []
+        task = Task(lambda x, _: x.expand(5, *x.shape), lambda ys: ys.mean(0), CROSS_ENTROPY, after_step=seen.append)
+        net = use_route(make(double=False), SLTT())
+        fitted = fit(net, task, split, split, FitConfig(1, 4, online=mode), seed=0, progress=False)
+        assert (len(seen), fitted.steps) == (calls, 3)
+
+
+def test_alarms_keep_no_spikes():
+    """The rates are those of all steps; the watched first batch of an epoch keeps one step like any other."""
+    split = Split(torch.randn(4, 4), torch.arange(4) % 3)
+    most = {}
+    for steps in (2, 32):
+        task = Task(lambda x, _, steps=steps: x.expand(steps, *x.shape), lambda ys: ys.mean(0), CROSS_ENTROPY)
+        with Alive() as alive:
+            fit(
+                use_route(make(double=False), SLTT()),
+                task,
+                split,
+                split,
+                FitConfig(1, 4, online="batch"),
+                seed=0,
+                progress=False,
+            )
+        most[steps] = alive.most
+    assert most[2] == most[32] > 0
+    net = make()
+    xs, _ = batch()
+    with recorded_rates(net) as rates, recorded_spikes(net) as spikes:
+        for x in xs.split(2):
+            net(x)
+    assert dict(rates).keys() == dict(spikes).keys() == {"1", "3"}
+    assert all(rates[path].item() == pytest.approx(spikes[path].mean().item(), rel=1e-12) for path in rates)
+
+
+def test_without_gradients_it_says_what_to_do():
+    xs, _ = batch()
+    net = use_route(make(), SLTT())
+    with torch.no_grad():
+        with pytest.raises(OptionError, match="backward=False"):
+            online(net, xs, lambda y: y.sum())
+        assert online(net, xs, lambda y: y.sum(), backward=False).outputs.shape == (6, 5, 3)

@@ -126,3 +126,10 @@ def test_norms_with_a_scale_for_each_step_are_not_decayed():
     assert [p.shape for p in decayed["params"]] == [(3, 3)]
     assert others["weight_decay"] == 0
     assert len(others["params"]) == 1 + 1 + 3
+
+
+def test_no_scale_is_decayed_however_many_axes_it_has():
+    net = torch.nn.Sequential(
+        nn.standardised(nn.Conv2d(2, 3, 3)), nn.LayerNorm([3, 4, 4]), nn.Flatten(), nn.Linear(48, 2)
+    )
+    assert groups(net)[0.1] == {"0.parametrizations.weight.original", "3.weight"}

@@ -7,7 +7,17 @@ from torch import Tensor
 
 from snn4.core.errors import NotFiniteError, ShapeError
 
-__all__ = ["check_finite", "check_sequence"]
+__all__ = ["check_finite", "check_sequence", "is_whole"]
+
+
+def is_whole(value: object, low: int = 1) -> bool:
+    """Whether something is a whole number of at least `low`; True and False are none.
+
+    Example:
+        >>> is_whole(2), is_whole(2.0), is_whole(True)
+        (True, False, False)
+    """
+    return isinstance(value, int) and not isinstance(value, bool) and value >= low
 
 
 def check_sequence(owner: str, xs: Tensor, features: int | None = None, *, floating: bool = True) -> None:

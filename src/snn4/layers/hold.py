@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from snn4.core.checks import check_sequence
+from snn4.core.checks import check_sequence, is_whole
 from snn4.core.errors import OptionError
 
 __all__ = ["Hold"]
@@ -35,7 +35,7 @@ class Hold(torch.nn.Module):
 
     def __init__(self, steps: int) -> None:
         super().__init__()
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        if not is_whole(steps):
             raise OptionError(f"Hold got steps={steps!r}", "a whole number >= 1")
         self.steps = steps
 

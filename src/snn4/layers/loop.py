@@ -13,6 +13,7 @@ from snn4.core.errors import ShapeError, StateError
 from snn4.core.states import state
 from snn4.layers.recurrence import at_once, exact, plain, told
 from snn4.through_time import Stateful
+from snn4.through_time.routes import detached
 from snn4.through_time.run import stateful_paths
 from snn4.through_time.session import Session, at_rest, current, opened, ran
 
@@ -116,17 +117,19 @@ class Loop(Stateful):
 
     def _stepped(self, xs: Tensor, last: Any, outer: Session | None, key: str, paths: Mapping[int, str]) -> Any:
         """Outputs of all steps, one by one."""
-        states: dict[str, Any] = {} if outer is None else dict(outer.incoming)
+        first: Mapping[str, Any] = {} if outer is None else outer.incoming
+        states: dict[str, Any] = {}
         outputs: list[Any] = []
         calls: dict[str, int] = {}
-        for x in xs.split(1):
+        for t, x in enumerate(xs.split(1)):
+            if self.route is not None and self.route.cuts(t):
+                first, states = ({key: detached(entry) for key, entry in old.items()} for old in (first, states))
+                last = None if last is None else _cut(last)
             # a copy, since a checkpoint in the body comes back to it when later steps have changed `states`
-            before = dict(states)
+            before = {**first, **states}
             inner = Session(paths, before) if outer is None else outer.child(before)
             inputs = x
             if self.feedback is not None and last is not None:
-                if self.route is not None and self.route.local:
-                    last = _cut(last)
                 with opened(inner):
                     back = self.feedback(last)
                 if back.shape != x.shape and self.combine is torch.add:
@@ -144,8 +147,7 @@ class Loop(Stateful):
                 calls |= {path: max(count, calls.get(path, 0)) for path, count in inner.calls.items()}
             outputs.append(last)
         if outer is not None:
-            own = {k: v for k, v in states.items() if k not in outer.incoming or v is not outer.incoming[k]}
-            outer.outgoing.update(own)
+            outer.outgoing.update(states)
             outer.calls.update(calls)
             if self.feedback is not None:
                 flat = cast("tuple[Tensor, ...]", last if isinstance(last, tuple) else (last,))
@@ -205,7 +207,7 @@ def _last(count: int) -> Any:
 
 
 def _cut(last: Any) -> Any:
-    """An output that is fed back, without its graph: for routes that send no gradient from step to step."""
+    """An output that is fed back, without its graph."""
     return tuple(part.detach() for part in last) if isinstance(last, tuple) else last.detach()
 
 

@@ -19,12 +19,12 @@ from torch.nn.utils import parametrize
 
 from snn4.core.errors import OptionError
 
-__all__ = ["standardised"]
+__all__ = ["Standardised", "standardised"]
 
 Layer = TypeVar("Layer", bound=torch.nn.Module)
 
 
-class _Standardised(torch.nn.Module):
+class Standardised(torch.nn.Module):
     """The parametrisation: the weight that is used, of the weight that is kept."""
 
     def __init__(self, weight: Tensor, scale: float, eps: float) -> None:
@@ -72,5 +72,5 @@ def standardised(layer: Layer, scale: float = 1.0, eps: float = 1e-4) -> Layer:
         raise OptionError(f"standardised got {type(layer).__name__} again", "a layer whose weight is its own")
     if not (0 < scale < math.inf and 0 < eps < math.inf):
         raise OptionError(f"standardised got scale={scale}, eps={eps}", "numbers above 0")
-    parametrize.register_parametrization(layer, "weight", _Standardised(weight, scale, eps))
+    parametrize.register_parametrization(layer, "weight", Standardised(weight, scale, eps))
     return layer

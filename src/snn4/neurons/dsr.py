@@ -16,7 +16,6 @@ Paper: [meng2022dsr]
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -27,14 +26,15 @@ from snn4.core.errors import OptionError
 from snn4.core.quantity import Learned, Value, between
 from snn4.core.states import state
 from snn4.neurons.decay import check_dt, exponential
-from snn4.neurons.unit_rate import late
-from snn4.surrogates import ATan, Surrogate
-from snn4.through_time import Neuron, Representation
+from snn4.neurons.firing import FiringNeuron
+from snn4.neurons.unit_rate import fixed_surrogate, late
+from snn4.surrogates import Surrogate
+from snn4.through_time import Representation
 
 __all__ = ["DSRIF", "DSRLIF"]
 
 
-class DSRIF(Neuron):
+class DSRIF(FiringNeuron):
     """Integrate-and-fire with spikes as high as its threshold.
 
     Args:
@@ -64,10 +64,9 @@ class DSRIF(Neuron):
         lowest: float = 0.01,
         surrogate: Surrogate | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(surrogate)
         _learned_height(self, v_threshold, alpha, lowest)
         self.alpha = alpha
-        self.surrogate: Surrogate = ATan() if surrogate is None else copy.deepcopy(surrogate)
 
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """Sum, then fire."""
@@ -82,6 +81,7 @@ class DSRIF(Neuron):
 
     def representation(self, xs: Float[Tensor, "T B *features"]) -> Representation:
         """The mean, between 0 and the threshold, ends included."""
+        fixed_surrogate(self)
         steps = len(xs)
         worst = max(self.alpha, 1 - self.alpha)
         weights = xs.new_full((steps, *(1,) * (xs.ndim - 1)), 1 / steps)
@@ -92,7 +92,7 @@ class DSRIF(Neuron):
         return f"{super().extra_repr()}, alpha={self.alpha:g}"
 
 
-class DSRLIF(Neuron):
+class DSRLIF(FiringNeuron):
     """Leaky integrate-and-fire with spikes as high as its threshold over `dt`.
 
     Args:
@@ -127,13 +127,12 @@ class DSRLIF(Neuron):
         lowest: float = 0.0005,
         surrogate: Surrogate | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(surrogate)
         self.dt = check_dt("DSRLIF", dt)
         if not (isinstance(tau, (int, float)) and dt <= tau < float("inf")):
             raise OptionError(f"DSRLIF got tau={tau!r}", f"a number of at least dt={dt:g}", "It is held fixed.")
         _learned_height(self, v_threshold, alpha, lowest)
         self.tau, self.alpha = float(tau), alpha
-        self.surrogate: Surrogate = ATan() if surrogate is None else copy.deepcopy(surrogate)
 
     @property
     def beta(self) -> float | Tensor:
@@ -153,6 +152,7 @@ class DSRLIF(Neuron):
 
     def representation(self, xs: Float[Tensor, "T B *features"]) -> Representation:
         """The mean that weighs late steps more, over tau, between 0 and the height of a spike, ends left out."""
+        fixed_surrogate(self)
         weights = late(self.beta, xs)
         # over the sum of beta^(T-n), which is 1 over the last and largest weight
         top = self.v_threshold / self.dt

@@ -18,6 +18,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from snn4.core.checks import is_whole
 from snn4.core.errors import OptionError
 from snn4.core.quantity import POSITIVE, Learned, Value
 from snn4.core.states import state
@@ -64,7 +65,7 @@ class IBRALIF(Neuron):
         detach_reset: bool = True,
     ) -> None:
         super().__init__()
-        if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= 16:
+        if not is_whole(bits) or bits > 16:
             raise OptionError(f"IBRALIF got bits={bits!r}", "a whole number from 1 to 16")
         check_levels("IBRALIF", 1, rounding)
         self.bits, self.levels, self.detach_reset = bits, 2**bits - 1, detach_reset

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from snn4.core.checks import is_whole
 from snn4.core.errors import OptionError, ShapeError, StateError
 from snn4.core.quantity import POSITIVE, Value
 from snn4.core.states import state
@@ -39,7 +40,7 @@ def straight_round(x: Tensor, levels: int, rounding: Rounding) -> Tensor:
 
 def check_levels(owner: str, levels: int, rounding: str) -> None:
     """Refuse what is no number of levels or no way to round."""
-    if isinstance(levels, bool) or not isinstance(levels, int) or levels < 1:
+    if not is_whole(levels):
         raise OptionError(f"{owner} got levels={levels!r}", "a whole number >= 1")
     if rounding not in ("even", "up"):
         raise OptionError(f"{owner} got rounding={rounding!r}", "'even' or 'up'")

@@ -11,7 +11,6 @@ Paper: [fang2023psn]
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any, ClassVar
 
@@ -20,12 +19,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Parameter
 
+from snn4.core.checks import is_whole
 from snn4.core.errors import OptionError, ShapeError, StateError
 from snn4.core.states import state
-from snn4.surrogates import ATan, Surrogate
-from snn4.through_time import Neuron
+from snn4.neurons.firing import FiringNeuron
+from snn4.surrogates import Surrogate
 
-__all__ = ["PSN", "MaskedPSN", "own_surrogate", "whole"]
+__all__ = ["PSN", "MaskedPSN", "whole"]
 
 _NO_STEP = "it has no step: all steps are one product over time"
 _EXEMPT = {
@@ -37,18 +37,9 @@ _EXEMPT = {
 
 def whole(owner: str, name: str, value: int) -> int:
     """A number of steps, if it is one."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not is_whole(value):
         raise OptionError(f"{owner} got {name}={value!r}", "a whole number >= 1")
     return value
-
-
-def own_surrogate(surrogate: Surrogate | None) -> Surrogate:
-    """A neuron's own copy."""
-    if surrogate is not None and (not isinstance(surrogate, Surrogate) or surrogate.follows):
-        raise OptionError(
-            f"PSN got surrogate={surrogate!r}", "a Surrogate with a width of its own", "Write surrogate=ATan()."
-        )
-    return ATan() if surrogate is None else copy.deepcopy(surrogate)
 
 
 def _weights(steps: int, generator: torch.Generator | None) -> tuple[Parameter, Parameter]:
@@ -71,7 +62,7 @@ def _check_length(owner: str, steps: int, xs: Tensor) -> None:
         )
 
 
-class PSN(Neuron):
+class PSN(FiringNeuron):
     """Parallel spiking neuron, with a weight for every pair of steps.
 
     Args:
@@ -95,9 +86,8 @@ class PSN(Neuron):
     def __init__(
         self, steps: int, surrogate: Surrogate | None = None, *, generator: torch.Generator | None = None
     ) -> None:
-        super().__init__()
+        super().__init__(surrogate)
         self.steps = whole("PSN", "steps", steps)
-        self.surrogate: Surrogate = own_surrogate(surrogate)
         self.weight, self.bias = _weights(steps, generator)
 
     def check(self, xs: Tensor) -> None:
@@ -123,7 +113,7 @@ class PSN(Neuron):
         return f"steps={self.steps}"
 
 
-class MaskedPSN(Neuron):
+class MaskedPSN(FiringNeuron):
     """PSN of which a mask leaves only the last k steps, so that it is causal when training is over.
 
     Args:
@@ -150,9 +140,8 @@ class MaskedPSN(Neuron):
     def __init__(
         self, steps: int, k: int, surrogate: Surrogate | None = None, *, generator: torch.Generator | None = None
     ) -> None:
-        super().__init__()
+        super().__init__(surrogate)
         self.steps, self.k = whole("MaskedPSN", "steps", steps), whole("MaskedPSN", "k", k)
-        self.surrogate: Surrogate = own_surrogate(surrogate)
         self.weight, self.bias = _weights(steps, generator)
         self.register_buffer("share", torch.ones(()))
 

@@ -17,14 +17,14 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from snn4.core.states import state
-from snn4.neurons.psn import own_surrogate, whole
+from snn4.neurons.firing import FiringNeuron
+from snn4.neurons.psn import whole
 from snn4.surrogates import Surrogate
-from snn4.through_time import Neuron
 
 __all__ = ["SlidingPSN"]
 
 
-class SlidingPSN(Neuron):
+class SlidingPSN(FiringNeuron):
     """PSN with k weights that slide over time: causal, for sequences of any length, in chunks too.
 
     Its state is the last k - 1 inputs.
@@ -41,10 +41,9 @@ class SlidingPSN(Neuron):
     """
 
     def __init__(self, k: int = 4, surrogate: Surrogate | None = None) -> None:
-        super().__init__()
+        super().__init__(surrogate)
         self.k = whole("SlidingPSN", "k", k)
         self.State = state(*(f"x{age}" for age in range(1, max(2, k))))
-        self.surrogate: Surrogate = own_surrogate(surrogate)
         # the newest weighs 1, each older one half of the next
         self.weight = Parameter(2.0 ** torch.arange(1 - k, 1, dtype=torch.get_default_dtype()))
         self.bias = Parameter(torch.tensor(-1.0))

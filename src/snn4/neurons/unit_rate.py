@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from snn4.neurons.spiking import SpikingNeuron
 from snn4.through_time import Representation
 
-__all__ = ["late", "unit_rate"]
+if TYPE_CHECKING:
+    from snn4.neurons.dsr import DSRIF, DSRLIF
+
+__all__ = ["fixed_surrogate", "late", "unit_rate"]
+
+
+def fixed_surrogate(neuron: SpikingNeuron | DSRIF | DSRLIF) -> None:
+    """Refuse a surrogate that is to learn from a gradient that does not pass it.
+
+    Raises:
+        NotImplementedError: it learns.
+    """
+    if neuron.surrogate.learns:
+        raise NotImplementedError(f"{type(neuron).__name__} learns its surrogate, of which a representation has none")
 
 
 def late(beta: float | Tensor, xs: Tensor) -> Tensor:
@@ -31,5 +46,6 @@ def unit_rate(neuron: SpikingNeuron, beta: float | Tensor, gain: float | Tensor,
         raise NotImplementedError(f"{name} with a hard reset has no closed-form rate")
     if any(neuron.is_learned(quantity) for quantity in neuron.quantities if quantity != "v_threshold"):
         raise NotImplementedError(f"{name} learns its time constant, which the representation holds fixed")
+    fixed_surrogate(neuron)
     weights = late(beta, xs)
     return Representation(weights, gain / neuron.v_threshold, 1.0, True, 1.0, weights[-1])

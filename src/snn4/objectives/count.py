@@ -12,9 +12,12 @@ can be chosen, the paper's are 1 and 0.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+from snn4.core.errors import OptionError
 from snn4.objectives.cross_entropy import check_targets
 
 __all__ = ["count_mse"]
@@ -34,6 +37,7 @@ def count_mse(spikes: Tensor, targets: Tensor, high: float = 1.0, low: float = 0
 
     Raises:
         ShapeError: spikes or targets of the wrong shape.
+        OptionError: a rate that is no finite number.
 
     Example:
         >>> spikes = torch.tensor([[[1.0, 0.0]], [[0.0, 0.0]], [[1.0, 1.0]], [[1.0, 0.0]]])
@@ -41,6 +45,8 @@ def count_mse(spikes: Tensor, targets: Tensor, high: float = 1.0, low: float = 0
         tensor(0.0625)
     """
     check_targets("count_mse", spikes, targets, "(T, B, C)")
+    if not (math.isfinite(high) and math.isfinite(low)):
+        raise OptionError(f"count_mse got high={high}, low={low}", "two finite rates", "Write high=1.0, low=0.05.")
     rates = spikes.mean(0)
     wanted = torch.full_like(rates, low).scatter(1, targets[:, None], high)
     return (rates - wanted).square().mean()

@@ -35,11 +35,14 @@ def cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0)
         tensor(0.1269)
     """
     check_targets("cross_entropy", logits, targets, "(B, C)")
-    if not 0 <= label_smoothing < 1:
-        raise OptionError(
-            f"cross_entropy got label_smoothing={label_smoothing}", "0 <= label_smoothing < 1", "Try 0.1."
-        )
+    check_smoothing("cross_entropy", label_smoothing)
     return torch.nn.functional.cross_entropy(logits, targets, label_smoothing=label_smoothing)
+
+
+def check_smoothing(owner: str, label_smoothing: float) -> None:
+    """Refuse a share that leaves nothing for the class itself."""
+    if not 0 <= label_smoothing < 1:
+        raise OptionError(f"{owner} got label_smoothing={label_smoothing}", "0 <= label_smoothing < 1", "Try 0.1.")
 
 
 def check_targets(owner: str, outputs: Tensor, targets: Tensor, shape: str) -> None:

@@ -14,6 +14,7 @@ depends on neither T nor the width.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import torch
@@ -51,10 +52,10 @@ class FiringRate:
     without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.low <= self.high <= 1 or self.strength < 0:
+        if not 0 <= self.low <= self.high <= 1 or not 0 <= self.strength < math.inf:
             raise OptionError(
                 f"FiringRate got low={self.low}, high={self.high}, strength={self.strength}",
-                "0 <= low <= high <= 1 and strength >= 0",
+                "0 <= low <= high <= 1 and a finite strength >= 0",
                 "Rates are in spikes a step.",
             )
 

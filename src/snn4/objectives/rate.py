@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from snn4.objectives.cross_entropy import check_targets, cross_entropy
+from snn4.objectives.cross_entropy import check_smoothing, check_targets, cross_entropy
 
 __all__ = ["rate"]
 
@@ -29,6 +29,7 @@ def rate(outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tens
 
     Raises:
         ShapeError: outputs or targets of the wrong shape.
+        OptionError: a smoothing outside of [0, 1).
 
     Example:
         >>> import torch
@@ -36,4 +37,5 @@ def rate(outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tens
         tensor(0.3133)
     """
     check_targets("rate", outputs, targets, "(T, B, C)")
+    check_smoothing("rate", label_smoothing)
     return cross_entropy(outputs.mean(0), targets, label_smoothing)

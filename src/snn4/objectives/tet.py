@@ -11,11 +11,13 @@ Differs from the paper: nothing. Its weight is 0.05 on CIFAR and 0.001 on DVS-CI
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from snn4.core.errors import OptionError
-from snn4.objectives.cross_entropy import check_targets
+from snn4.objectives.cross_entropy import check_smoothing, check_targets
 
 __all__ = ["tet"]
 
@@ -37,15 +39,20 @@ def tet(
 
     Raises:
         ShapeError: outputs or targets of the wrong shape.
-        OptionError: a weight outside of [0, 1].
+        OptionError: a weight outside of [0, 1], a smoothing outside of [0, 1), or a phi that is no number.
 
     Example:
         >>> tet(torch.tensor([[[2.0, 0.0]], [[0.0, 0.0]]]), torch.tensor([0]))
         tensor(0.4395)
     """
     check_targets("tet", outputs, targets, "(T, B, C)")
-    if not 0 <= weight <= 1:
-        raise OptionError(f"tet got weight={weight}", "0 <= weight <= 1", "The paper's are 0.05 and 0.001.")
+    check_smoothing("tet", label_smoothing)
+    if not 0 <= weight <= 1 or not math.isfinite(phi):
+        raise OptionError(
+            f"tet got weight={weight}, phi={phi}",
+            "0 <= weight <= 1 and a finite phi",
+            "The paper's weights are 0.05 and 0.001.",
+        )
     each = torch.nn.functional.cross_entropy(
         outputs.flatten(0, 1), targets.repeat(len(outputs)), label_smoothing=label_smoothing
     )

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from snn4.core.checks import is_whole
 from snn4.core.errors import OptionError
 from snn4.objectives.cross_entropy import check_targets
 
@@ -84,10 +85,11 @@ class TemporalDecay:
     names: Callable[[str], bool] = dataclasses.field(default=lambda name: "bias" not in name)
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not self.strength >= 0 or not 0 <= self.delta * self.steps < 700:
+        fine = is_whole(self.steps) and 0 <= self.strength < math.inf
+        if not fine or not 0 <= self.delta * self.steps < 700:
             raise OptionError(
                 f"TemporalDecay got steps={self.steps}, strength={self.strength}, delta={self.delta}",
-                "steps >= 1, strength >= 0 and delta >= 0, with delta * steps below 700",
+                "whole steps >= 1, finite strength >= 0 and delta >= 0, with delta * steps below 700",
                 "The paper's are about strength 1e-5 and delta 0.25.",
             )
 

@@ -62,6 +62,12 @@ class Annealed(Surrogate):
                 "a surrogate with a width of its own",
                 "Take Annealed(Rectangle(1.0)).",
             )
+        if base is not None and type(base).forward is not Surrogate.forward:
+            raise OptionError(
+                f"Annealed got base={type(base).__name__}, whose gradient is more than its derivative",
+                "a surrogate that is its two formulas",
+                "Write MSG(Annealed(...)) to mask an annealed one.",
+            )
         if not 1 <= sharpness <= 1e4:
             raise OptionError(f"Annealed got sharpness={sharpness!r}", "a factor from 1 to 10000")
         if schedule not in ("geometric", "linear") or not 0 <= hold < 1:

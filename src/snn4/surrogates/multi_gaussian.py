@@ -9,6 +9,7 @@ Paper: [yin2021srnn]
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from jaxtyping import Float
@@ -32,6 +33,9 @@ class MultiGaussian(Surrogate):
         gamma: overall factor.
         shift: `d`, how far from the threshold the flanks stand.
 
+    Raises:
+        OptionError: a number outside of its range.
+
     Example:
         >>> import torch
         >>> MultiGaussian().derivative(torch.tensor([0.0, 2.0]))
@@ -49,10 +53,10 @@ class MultiGaussian(Surrogate):
         shift: float = 1.0,
     ) -> None:
         super().__init__()
-        if not (0 <= height < 1 and spread > 0 and gamma > 0 and shift >= 0):
+        if not (0 <= height < 1 and 0 < spread < math.inf and 0 < gamma < math.inf and 0 <= shift < math.inf):
             raise OptionError(
                 f"MultiGaussian got height={height}, spread={spread}, gamma={gamma}, shift={shift}",
-                "0 <= height < 1, spread > 0, gamma > 0, shift >= 0",
+                "0 <= height < 1 and finite numbers with spread > 0, gamma > 0, shift >= 0",
             )
         self.quantity("sigma", sigma, SCALE)
         self.height, self.spread, self.gamma, self.shift = height, spread, gamma, shift

@@ -27,7 +27,7 @@ from torch import Tensor
 from snn4.core.errors import OptionError
 from snn4.through_time import registry
 from snn4.through_time.loop import reference_loop
-from snn4.through_time.routes import Route, detached, refuse_crossing
+from snn4.through_time.routes import Route, detached, loops, refuse_crossing
 
 if TYPE_CHECKING:
     from snn4.through_time.neuron import Neuron
@@ -144,6 +144,9 @@ class DSR(Route):
                     module.representation(probe)
                 except NotImplementedError as cause:
                     found.append(f"{path or 'the network'} ({cause})")
+                loop = next((m for m in net.modules() if loops(m) and any(n is module for n in m.modules())), None)
+                if loop is not None:
+                    found.append(f"{path} (inside {type(loop).__name__}, which shows it one step and not the mean)")
         if found:
             raise OptionError(
                 f"DSR cannot serve {'; '.join(found)}",

@@ -79,7 +79,9 @@ def derivatives(
     """
     x = x.detach().requires_grad_()
     fields = [value.detach().requires_grad_() for value in before]
-    y, after = neuron.step(x, type(before)(*fields))
+    # a checkpoint around the network would begin its recomputation at the first backward pass, which is here
+    with torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is):
+        y, after = neuron.step(x, type(before)(*fields))
     rows: list[Sequence[Tensor]] = []
     for one in (y, *after):
         if one.requires_grad:
@@ -88,6 +90,10 @@ def derivatives(
         else:
             rows.append([torch.zeros_like(x) for _ in range(1 + len(fields))])
     return y.detach(), detached(after), list(rows[0][1:]), [row[0] for row in rows], [list(row[1:]) for row in rows[1:]]
+
+
+def _as_it_is(saved: Tensor) -> Tensor:
+    return saved
 
 
 def eligibility(

@@ -22,7 +22,7 @@ no adaptive feedback and no regularisation of firing rates.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,13 +30,13 @@ import torch
 from torch import Generator, Tensor
 
 from snn4.core.errors import GraphError, OptionError
+from snn4.surrogates import MSG
 from snn4.through_time import registry
 from snn4.through_time.eligibility import Learn, Presynaptic, derivatives, eligibility
 from snn4.through_time.loop import reference_loop
-from snn4.through_time.ottt import synapses_of
+from snn4.through_time.ottt import fed_back, synapses_of
 from snn4.through_time.routes import Online, Route, refuse_crossing
 from snn4.through_time.session import current
-from snn4.through_time.stateful import Stateful
 from snn4.through_time.synapse import Rule, Synapse
 
 if TYPE_CHECKING:
@@ -164,8 +164,7 @@ class EProp(Route):
                 draw = torch.Generator().manual_seed((self.seed + n) % 2**63)
                 back = torch.randn(weight.shape, generator=draw) / weight[0].numel() ** 0.5
             behind = any(isinstance(m, Neuron) for m in last[last.index(synapse) + 1 :])
-            # inside a loop the neuron is registered before the layer that feeds it back
-            synapse.rule = Eligible(back, here=not behind and not _fed_back(net, synapse), kappa=kappa)
+            synapse.rule = Eligible(back, here=not behind and not fed_back(net, synapse), kappa=kappa)
 
     def _kappa(self, net: torch.nn.Module) -> float:
         """The decay of the filter.
@@ -177,10 +176,13 @@ class EProp(Route):
 
         if self.filter is not None:
             return self.filter
-        decays = {float(m.decay_of_v) for m in net.modules() if isinstance(m, Neuron) and m.linear}
+        found = [torch.as_tensor(m.decay_of_v).detach() for m in net.modules() if isinstance(m, Neuron) and m.linear]
+        decays = {value for decay in found for value in decay.flatten().tolist()}
         if len(decays) > 1:
             raise OptionError(
-                f"EProp finds readouts with the decays {sorted(decays)}", "one", "Write EProp(filter=0.5)."
+                f"EProp finds readouts with the decays {', '.join(f'{d:g}' for d in sorted(decays))}",
+                "one",
+                "Write EProp(filter=0.5).",
             )
         return decays.pop() if decays else 0.0
 
@@ -194,7 +196,7 @@ class EProp(Route):
             raise _one_step_at_a_time(f"{type(neuron).__name__} got a sequence of {len(xs)} steps")
         before = list(session.presynaptic)
         session.presynaptic.clear()
-        if before and not torch.equal(functools.reduce(torch.add, [one.outputs.to(xs) for one in before]), xs):
+        if before and not _adds_up([one.outputs for one in before], xs):
             raise OptionError(
                 f"EProp finds {len(before)} layers with weights before {type(neuron).__name__}, which do not add up to "
                 "its input",
@@ -220,6 +222,16 @@ def _one_step_at_a_time(came: str) -> GraphError:
     )
 
 
+def _adds_up(parts: Sequence[Tensor], total: Tensor) -> bool:
+    """Whether a tensor is the sum of others, in whatever order and precision it was taken."""
+    if len(parts) == 1 and parts[0].dtype == total.dtype:
+        return torch.equal(parts[0], total)
+    coarsest = max(torch.finfo(part.dtype).eps for part in (*parts, total))
+    wide = [part.detach().to(total.dtype) for part in parts]
+    size = functools.reduce(torch.add, [part.abs() for part in wide])
+    return bool(((functools.reduce(torch.add, wide) - total).abs() <= len(parts) * coarsest * size).all())
+
+
 def _why_not(neuron: Neuron) -> str | None:
     """Why a neuron has no eligibility, or None."""
     from snn4.through_time.neuron import Neuron
@@ -231,6 +243,8 @@ def _why_not(neuron: Neuron) -> str | None:
         return f"{name} has a state unlike its input"
     if any(p.requires_grad for p in neuron.parameters()):
         return f"{name} learns quantities of its own"
+    if any(isinstance(m, MSG) for m in neuron.modules()):
+        return f"{name} has a surrogate with random masks, of which each derivative would draw another"
     return None
 
 
@@ -252,13 +266,3 @@ def _in_between(net: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
         elif waiting is not None and id(module) not in inside:
             own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
             waiting += [(path, module)] * bool(own)
-
-
-def _fed_back(net: torch.nn.Module, synapse: Synapse) -> bool:
-    """Whether a layer stands in a loop with a neuron, which it feeds although it comes after it."""
-    from snn4.through_time.neuron import Neuron
-
-    loops = (m for m in net.modules() if isinstance(m, Stateful) and not isinstance(m, Neuron))
-    return any(
-        any(m is synapse for m in one.modules()) and any(isinstance(m, Neuron) for m in one.modules()) for one in loops
-    )

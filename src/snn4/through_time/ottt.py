@@ -28,14 +28,14 @@ from torch import Tensor
 
 from snn4.core.errors import OptionError
 from snn4.through_time import registry
-from snn4.through_time.routes import Online, Route, refuse_crossing
+from snn4.through_time.routes import Online, Route, loops, refuse_crossing
 from snn4.through_time.sltt import run_locally
 from snn4.through_time.synapse import Rule, Synapse
 
 if TYPE_CHECKING:
     from snn4.through_time.neuron import Neuron
 
-__all__ = ["OTTT", "Traced", "synapses_of"]
+__all__ = ["OTTT", "Traced", "fed_back", "synapses_of"]
 
 Sees = Literal["trace", "input"]
 
@@ -110,7 +110,9 @@ class OTTT(Route):
         synapses, readout = synapses_of(net, self)
         rule = Traced(self._decay(net))
         for n, (_, synapse) in enumerate(synapses):
-            instantaneous = (n == 0 and self.first == "input") or (n >= readout and self.readout == "input")
+            # inside a loop the neuron is registered before the layer that feeds it back
+            last = n >= readout and not fed_back(net, synapse)
+            instantaneous = (n == 0 and self.first == "input") or (last and self.readout == "input")
             synapse.rule = None if instantaneous else rule
 
     def _decay(self, net: torch.nn.Module) -> float:
@@ -142,13 +144,13 @@ def _decays(net: torch.nn.Module) -> Iterator[tuple[str, float | None]]:
 
     for path, module in net.named_modules():
         if isinstance(module, Neuron) and module.alphabet is not None:
-            learned = any(module.is_learned(name) for name in module.quantities if name.startswith("tau"))
             try:
-                decay = module.decay_of_v
+                with torch.enable_grad():
+                    decay = module.decay_of_v
             except NotImplementedError:
                 decay = None
             if isinstance(decay, Tensor):
-                decay = decay.item() if decay.numel() == 1 and not learned else None
+                decay = decay.item() if decay.numel() == 1 and not decay.requires_grad else None
             yield path or "the network", decay
 
 
@@ -180,3 +182,8 @@ def synapses_of(net: torch.nn.Module, route: Route) -> tuple[list[tuple[str, Syn
             "snn4.nn's Linear and convolutions do; a torch layer inside nn.Fold does not.",
         )
     return found, hidden
+
+
+def fed_back(net: torch.nn.Module, synapse: Synapse) -> bool:
+    """Whether a layer stands in a loop with a neuron, which it feeds although it comes after it."""
+    return any(loops(one) and any(m is synapse for m in one.modules()) for one in net.modules())

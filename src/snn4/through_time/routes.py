@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from snn4.core.checks import is_whole
 from snn4.core.errors import OptionError
 from snn4.through_time import registry
 from snn4.through_time.loop import reference_loop
@@ -24,7 +25,7 @@ from snn4.through_time.synapse import Synapse
 if TYPE_CHECKING:
     from snn4.through_time.neuron import Neuron
 
-__all__ = ["BPTT", "Online", "Route", "detached", "refuse_crossing", "use_route"]
+__all__ = ["BPTT", "Online", "Route", "detached", "loops", "refuse_crossing", "use_route"]
 
 Net = TypeVar("Net", bound=torch.nn.Module)
 Online = Literal["no", "yes", "only"]
@@ -37,7 +38,8 @@ class Route(abc.ABC):
 
     - `online`: `"yes"` where the loss may also be taken, and sent back, at every step (`snn4.training.online`), `"no"`
       where the gradient needs the whole sequence, `"only"` where it needs a loss at every step;
-    - `local`: no gradient goes from one step to an earlier one; a `Loop` then cuts what it feeds back;
+    - `local`: no gradient goes from one step to an earlier one;
+    - `cuts(t)`: none goes from step t to the one before; a `Loop`, whose neurons see single steps, asks this;
     - `prepare(net)`: refuses, when it is chosen, what it cannot serve, and gives synapses their rule.
 
     `snn4.testing.check_route(MyRoute())` checks all that a route promises.
@@ -63,6 +65,10 @@ class Route(abc.ABC):
             OptionError: a member of `net` that it cannot serve.
         """
 
+    def cuts(self, step: int) -> bool:
+        """Whether no gradient goes from a step, counted from the start of the call, to the one before."""
+        return self.local
+
     def asks(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[registry.Kernel | None, list[tuple[str, str]]]:
         """The kernel that would run this call, and who refused; for `snn4.explain`."""
         return None, []
@@ -77,23 +83,35 @@ class BPTT(Route):
     Args:
         truncate: cut the gradient through the state every so many steps, counted from the start of each call; `None`
             keeps it whole. The forward pass does not change.
+
+    Raises:
+        OptionError: a truncation that is no number of steps; in `use_route`, one of a network in which something other
+            than the steps of neurons takes a gradient through time.
     """
 
     truncate: int | None = None
 
     def __post_init__(self) -> None:
-        if self.truncate is not None and self.truncate < 1:
-            raise OptionError(f"BPTT got truncate={self.truncate}", "a number of steps >= 1, or None")
+        if self.truncate is not None and not is_whole(self.truncate):
+            raise OptionError(f"BPTT got truncate={self.truncate!r}", "a number of steps >= 1, or None")
+
+    def prepare(self, net: torch.nn.Module) -> None:
+        """Refuse what a truncation cannot cut."""
+        if self.truncate is not None:
+            refuse_crossing(net, self)
+
+    def cuts(self, step: int) -> bool:
+        """Every `truncate` steps."""
+        return self.truncate is not None and step > 0 and step % self.truncate == 0
 
     def through(self, neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Outputs (T, B, *) and last state, by a kernel or the reference loop."""
-        every = self.truncate
-        if every is None:
+        if self.truncate is None:
             kernel, _ = registry.choose(neuron, xs, state)
             return reference_loop(neuron, xs, state) if kernel is None else kernel(neuron, xs, state)
 
         def cut(t: int, before: Any) -> Any:
-            return detached(before) if t and t % every == 0 else before
+            return detached(before) if self.cuts(t) else before
 
         return reference_loop(neuron, xs, state, between=cut)
 
@@ -105,6 +123,15 @@ class BPTT(Route):
 def detached(state: Any) -> Any:
     """The same state, cut from the graph."""
     return type(state)(*(field.detach() for field in state))
+
+
+def loops(module: torch.nn.Module) -> bool:
+    """Whether a module runs neurons inside it one step at a time."""
+    from snn4.through_time.neuron import Neuron
+
+    if not isinstance(module, Stateful) or isinstance(module, Neuron):
+        return False
+    return any(isinstance(m, Neuron) for m in module.modules())
 
 
 def refuse_crossing(net: torch.nn.Module, route: Route) -> None:
@@ -159,7 +186,7 @@ def use_route(net: Net, route: Route) -> Net:
         synapse.rule = None
     try:
         route.prepare(net)
-    except OptionError:
+    except Exception:
         for synapse, rule in zip(synapses, before, strict=True):
             synapse.rule = rule
         raise

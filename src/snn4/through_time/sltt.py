@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from snn4.core.checks import is_whole
 from snn4.core.errors import GraphError, OptionError
 from snn4.through_time import registry
 from snn4.through_time.routes import Online, Route, detached, refuse_crossing
@@ -67,7 +68,7 @@ class SLTT(Route):
     local = True
 
     def __post_init__(self) -> None:
-        if self.k is not None and (isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1):
+        if self.k is not None and not is_whole(self.k):
             raise OptionError(f"SLTT got k={self.k!r}", "a number of steps >= 1, or None")
 
     @property

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from snn4.core.checks import is_whole
 from snn4.core.errors import NotFiniteError, OptionError, ShapeError, suggest
 from snn4.timing import eventprop, two_stage
 from snn4.timing.adjoint import clip_slope
@@ -223,7 +224,7 @@ def check_options(owner: str, max_spikes: int, method: str, min_slope: float) ->
     Raises:
         OptionError: with what is allowed.
     """
-    if isinstance(max_spikes, bool) or not isinstance(max_spikes, int) or max_spikes < 1:
+    if not is_whole(max_spikes):
         raise OptionError(f"{owner} got max_spikes={max_spikes!r}", "a whole number >= 1")
     if method not in METHODS:
         raise OptionError(f"{owner} got method={method!r}", "a method", suggest(method, list(METHODS)))

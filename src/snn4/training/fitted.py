@@ -19,7 +19,7 @@ class Fitted:
         val_accuracy: the validation accuracy of that epoch.
         val_loss: its validation loss.
         seconds: time spent, over all starts.
-        steps: optimiser steps done.
+        steps: batches learned from; as many optimiser steps, or T of them each with `online="step"`.
         stopped_early: whether patience ran out.
         history: the rows of metrics.jsonl.
     """

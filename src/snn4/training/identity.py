@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from snn4.core.errors import OptionError
+from snn4.core.quantity import Quantified
 from snn4.data import Split
+from snn4.surrogates import Dspike
 from snn4.through_time import Neuron
 from snn4.training.task import FitConfig
 from snn4.training.weights import state_of
@@ -42,6 +44,7 @@ def identity_of(
         "seed": seed,
         "config": {key: value for key, value in dataclasses.asdict(config).items() if key not in _FREE},
         "net": {key: f"{t.dtype} {tuple(t.shape)}".removeprefix("torch.") for key, t in tensors.items()},
+        "settings": {path: found for path, m in net.named_modules() if (found := _settings(m))},
         "routes": sorted({str(m.route) for m in net.modules() if isinstance(m, Neuron)}),
         "frozen": [key for key, p in net.named_parameters() if not p.requires_grad],
         "data": {"train": _fingerprint(train), "validation": _fingerprint(val)},
@@ -52,6 +55,19 @@ def identity_of(
         return json.loads(json.dumps(identity, allow_nan=False))
     except (TypeError, ValueError) as cause:
         raise OptionError(f"fit got an identity that JSON cannot hold ({cause})", "JSON", "Leave that out.") from cause
+
+
+def _settings(module: torch.nn.Module) -> dict[str, Any]:
+    """What a neuron or surrogate is, and was told; not what training changes: tensors, and a searched temperature."""
+    if not isinstance(module, Quantified):
+        return {}
+    searched = {"b"} if isinstance(module, Dspike) else set[str]()
+    plain = {
+        name: value.hex() if isinstance(value, float) else value
+        for name, value in vars(module).items()
+        if type(value) in (bool, int, float, str, type(None)) and name[0] != "_" and name not in searched | {"training"}
+    }
+    return {"kind": type(module).__name__, **plain}
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

@@ -27,7 +27,7 @@ from snn4.training.interruption import Interrupted, OutOfTime, StopAsked, Stoppe
 from snn4.training.optimiser import Average, clip, make_optimiser
 from snn4.training.outermost import check_route, online, step_loss, step_terms
 from snn4.training.progress import Metrics, Report, report
-from snn4.training.recording import recorded_spikes
+from snn4.training.recording import recorded_rates, recorded_spikes
 from snn4.training.schedule import learning_rate
 from snn4.training.task import FitConfig, Task
 from snn4.training.weights import load_state, state_of
@@ -238,6 +238,8 @@ class _Run:
                 self.fail("gradient", before, xs, targets, numbers)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+            if task.after_step is not None:
+                task.after_step(self.net)
 
         loss, answers, wanted = self.forward(xs, targets, numbers, after_backward=update if by_step else None)
         if self.config.online == "no":
@@ -251,8 +253,8 @@ class _Run:
                 self.fail(what, before, xs, targets, numbers)
         if not by_step:
             optimiser.step()
-        if task.after_step is not None:
-            task.after_step(self.net)
+            if task.after_step is not None:
+                task.after_step(self.net)
         if self.training.average is not None:
             self.training.average.follow(self.net, course.step + 1)
         return values[0], int(values[2]), len(wanted)
@@ -273,7 +275,9 @@ class _Run:
         # online, penalty and regulariser are terms of each step
         whole = config.online == "no"
         penalty, regulariser = (task.penalty, task.regulariser) if whole else (None, None)
-        recording = recorded_spikes(self.net) if watch or penalty is not None else contextlib.nullcontext({})
+        # all spikes only where they are there anyway: online, memory must not grow with T
+        record = recorded_spikes if whole else recorded_rates
+        recording = record(self.net) if watch or penalty is not None else contextlib.nullcontext({})
         cost = regulariser(self.net) if regulariser is not None else contextlib.nullcontext()
         listening = heard_warnings(self.net) if watch else contextlib.nullcontext([])
         with recording as spikes, listening as heard, cost as term:

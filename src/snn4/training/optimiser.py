@@ -11,18 +11,22 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from snn4.core.errors import OptionError
+from snn4.layers.standardised import Standardised
 from snn4.layers.timed_norm import TimedNorm
 from snn4.through_time import Neuron
 from snn4.training.task import FitConfig
 
 __all__ = ["Average", "clip", "make_optimiser"]
 
+# a layer norm's scale has as many axes as the features that it is taken over
+_NORMS = (torch.nn.LayerNorm, torch.nn.GroupNorm, torch.nn.RMSNorm)
+
 
 def make_optimiser(net: torch.nn.Module, config: FitConfig) -> torch.optim.Optimizer:
     """AdamW or SGD over the parameters that learn.
 
     Weight decay pulls towards zero, which is a mild wish for a weight and a wrong one for a scale, a bias, a threshold
-    or a time constant: parameters of one axis, those of neurons and those of norms with a scale a step are left out.
+    or a time constant: parameters of one axis, of neurons, of norms and the gain of `nn.standardised` are left out.
 
     Paper: [loshchilov2019decoupled], AdamW.
 
@@ -41,7 +45,7 @@ def make_optimiser(net: torch.nn.Module, config: FitConfig) -> torch.optim.Optim
             "an initialised network",
             "Call it once on a batch first: net(task.encode(batch, generator)).",
         )
-    kept = (Neuron, TimedNorm)
+    kept = (Neuron, TimedNorm, Standardised, *_NORMS)
     undecayed = {id(p) for module in net.modules() if isinstance(module, kept) for p in module.parameters()}
     apart = config.neuron_rate != 1.0
     neurons = {id(p) for module in net.modules() if apart and isinstance(module, Neuron) for p in module.parameters()}

@@ -84,7 +84,7 @@ def online(
 
     Raises:
         OptionError: a route or a member that cannot be trained online, or `SLTT(k=...)` without a generator or with
-            fewer steps than k.
+            fewer steps than k; a call under `torch.no_grad()` without `backward=False`.
         ShapeError: the network does not answer at every step, or there are not as many targets as steps.
 
     Example:
@@ -97,6 +97,12 @@ def online(
     """
     route = _route_of(net)
     refuse_online(net)
+    if backward and not torch.is_grad_enabled():
+        raise OptionError(
+            "online was called where gradients are switched off",
+            "a place where they are on",
+            "Leave torch.no_grad(), or write backward=False.",
+        )
     total = len(xs)
     if targets is not None and len(targets) != total:
         raise ShapeError(

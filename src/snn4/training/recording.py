@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from snn4.layers import Loop
 from snn4.through_time import Neuron
 
-__all__ = ["recorded_spikes", "spiking_layers"]
+__all__ = ["recorded_rates", "recorded_spikes", "spiking_layers"]
 
 
 def spiking_layers(net: torch.nn.Module) -> dict[str, Neuron]:
@@ -26,6 +27,28 @@ def spiking_layers(net: torch.nn.Module) -> dict[str, Neuron]:
         for path, module in net.named_modules()
         if isinstance(module, Neuron) and module.alphabet is not None and tuple(module.alphabet) == (0.0, 1.0)
     }
+
+
+class Rates(Mapping[str, Tensor]):
+    """The mean output of each spiking layer, over all that a forward pass gives; no output is kept."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[Tensor | float, int]] = {}
+
+    def add(self, path: str, spikes: Tensor) -> None:
+        """Take in what one call of a layer fired. Shape (T, B, *features)."""
+        total, count = self._sums.get(path, (0.0, 0))
+        self._sums[path] = total + spikes.detach().double().sum(), count + spikes.numel()
+
+    def __getitem__(self, path: str) -> Tensor:
+        total, count = self._sums[path]
+        return torch.as_tensor(total / count)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sums)
+
+    def __len__(self) -> int:
+        return len(self._sums)
 
 
 class Spikes(Mapping[str, Tensor]):
@@ -63,7 +86,29 @@ def recorded_spikes(net: torch.nn.Module) -> Iterator[Spikes]:
         >>> dict(spikes)
         {}
     """
-    spikes = Spikes()
+    with _recording(net, Spikes()) as spikes:
+        yield spikes
+
+
+@contextlib.contextmanager
+def recorded_rates(net: torch.nn.Module) -> Iterator[Rates]:
+    """As `recorded_spikes`, but each layer's mean alone, so that memory does not grow with T.
+
+    Example:
+        >>> with recorded_rates(torch.nn.ReLU()) as rates:
+        ...     pass
+        >>> dict(rates)
+        {}
+    """
+    with _recording(net, Rates()) as rates:
+        yield rates
+
+
+Record = TypeVar("Record", Rates, Spikes)
+
+
+@contextlib.contextmanager
+def _recording(net: torch.nn.Module, spikes: Record) -> Iterator[Record]:
     handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def record(path: str, layer: torch.nn.Module) -> None:

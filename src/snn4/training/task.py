@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import Module
 
+from snn4.core.checks import is_whole
 from snn4.core.errors import OptionError
 
 __all__ = ["FitConfig", "Task"]
@@ -75,7 +76,7 @@ class FitConfig:
         learning_rate: the highest one, reached after the warm-up.
         neuron_rate: what neurons learn (time constants, thresholds, the width of a surrogate) learns so many times as
             fast as the weights.
-        weight_decay: for weights; parameters of one axis (norms, biases) and those of neurons are not decayed.
+        weight_decay: for weights; biases, norms and what neurons learn are not decayed.
         momentum: of SGD.
         schedule: the learning rate falls to zero as half a cosine, or stays.
         warmup_epochs: for how long the learning rate rises in a straight line first.
@@ -102,7 +103,7 @@ class FitConfig:
     Example:
         >>> FitConfig(epochs=0)
         Traceback (most recent call last):
-        snn4.core.errors.OptionError: FitConfig got epochs=0: expected epochs >= 1. Correct it.
+        snn4.core.errors.OptionError: FitConfig got epochs=0: expected epochs a whole number >= 1. Correct it.
     """
 
     epochs: int = 10
@@ -133,8 +134,8 @@ class FitConfig:
             return value is None or 0 < value < math.inf
 
         rules = {
-            "epochs": (self.epochs >= 1, "epochs >= 1"),
-            "batch_size": (self.batch_size >= 1, "batch_size >= 1"),
+            "epochs": (is_whole(self.epochs), "epochs a whole number >= 1"),
+            "batch_size": (is_whole(self.batch_size), "batch_size a whole number >= 1"),
             "optimiser": (self.optimiser in ("adamw", "sgd"), "optimiser 'adamw' or 'sgd'"),
             "learning_rate": (above_zero(self.learning_rate), "learning_rate > 0"),
             "neuron_rate": (above_zero(self.neuron_rate), "neuron_rate > 0"),
@@ -143,12 +144,15 @@ class FitConfig:
             "schedule": (self.schedule in ("cosine", "constant"), "schedule 'cosine' or 'constant'"),
             "warmup_epochs": (0 <= self.warmup_epochs <= self.epochs, "0 <= warmup_epochs <= epochs"),
             "clip_norm": (above_zero(self.clip_norm), "clip_norm > 0 or None"),
-            "patience": (at_least(self.patience, 1), "patience >= 1 or None"),
+            "patience": (self.patience is None or is_whole(self.patience), "patience a whole number >= 1 or None"),
             "ema": (self.ema is None or 0 < self.ema < 1, "0 < ema < 1 or None"),
             "device": (_is_device(self.device), "device 'cpu', 'cuda', 'cuda:1' and so on, or None"),
             "online": (self.online in ("no", "batch", "step"), "online 'no', 'batch' or 'step'"),
             "checkpoint_seconds": (at_least(self.checkpoint_seconds, 0), "checkpoint_seconds >= 0 or None"),
-            "checkpoint_steps": (at_least(self.checkpoint_steps, 1), "checkpoint_steps >= 1 or None"),
+            "checkpoint_steps": (
+                self.checkpoint_steps is None or is_whole(self.checkpoint_steps),
+                "checkpoint_steps a whole number >= 1 or None",
+            ),
         }
         wrong = {name: expected for name, (right, expected) in rules.items() if not right}
         if wrong:
