@@ -63,6 +63,7 @@ def assert_twins(net, xs, levels):
         ("resnet20", {}, (3, 8, 8)),
         ("preact_resnet18", {"classes": 3}, (3, 32, 32)),
         ("sew_resnet18", {"classes": 3, "small": True}, (3, 8, 8)),
+        ("plif_net", {"shape": (2, 8, 8), "classes": 3, "width": 4, "hidden": 6, "stages": 1}, (2, 8, 8)),
     ],
 )
 def test_models(name, options, size, steps):
@@ -120,6 +121,51 @@ def test_a_neuron_that_stands_in_two_places():
     assert_twins(net, 3 * torch.randn(4, 3, 6, dtype=D), 3)
 
 
+class Tutorial(torch.nn.Module):
+    """One pool for two places, registered before the neurons."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.pool, self.conv2 = nn.Conv2d(2, 4, 3), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3)
+        self.one, self.other = IntegerLIF(3), IntegerLIF(3)
+
+    def forward(self, x):
+        return self.other(self.pool(self.conv2(self.one(self.pool(self.conv1(x))))))
+
+
+def test_a_pool_that_stands_before_and_behind_neurons():
+    xs = 3 * torch.randn(2, 2, 2, 14, 14, dtype=D)
+    assert_twins(ready(Tutorial()), xs, 3)
+    conv, pool = nn.Conv2d(2, 2, 3), nn.MaxPool2d(2)
+    row = ready(nn.Sequential(conv, pool, IntegerLIF(3), nn.Conv2d(2, 2, 3), pool, IntegerLIF(3)))
+    assert_twins(row, xs, 3)
+    assert SpikingTwin(row).held
+
+
+@pytest.mark.parametrize("row", [True, False])
+def test_steps_that_are_held_before_and_behind_neurons(row):
+    class Own(torch.nn.Sequential):
+        def forward(self, x):
+            return super().forward(x)
+
+    first = [nn.Linear(6, 8), nn.Hold(2), nn.Hold(3)]
+    layers = [*first, IntegerLIF(3), nn.Hold(2), nn.Linear(8, 8), IntegerLIF(3), nn.Linear(8, 2)]
+    net = ready((torch.nn.Sequential if row else Own)(*layers))
+    xs = 3 * torch.randn(3, 2, 6, dtype=D)
+    assert_twins(net, xs, 3)
+    assert SpikingTwin(net).held is row
+    assert SpikingTwin(net)(xs).shape == (36, 2, 2)
+
+
+def test_a_bias_that_is_computed():
+    middle = nn.Linear(6, 6)
+    torch.nn.utils.parametrize.register_parametrization(middle, "bias", torch.nn.Tanh())
+    with torch.no_grad():
+        middle.parametrizations.bias.original.fill_(0.7)
+    net = ready(torch.nn.Sequential(nn.Linear(6, 6), IntegerLIF(3), middle, IntegerLIF(3), nn.Sequential()))
+    assert_twins(net, 3 * torch.randn(4, 3, 6, dtype=D), 3)
+
+
 def test_learned_quantities_and_standardised_weights_are_parts_of_their_layers():
     neuron = IntegerLIF(3, Learned(2.0), Learned(0.7))
     net = ready(nn.Sequential(standardised(nn.Linear(6, 5)), neuron, nn.Linear(5, 2)))
@@ -148,6 +194,8 @@ def test_a_twin_stays_in_evaluation_mode():
         (lambda: nn.Sequential(IntegerLIF(2), nn.LayerNorm(3)), r"met 1 \(LayerNorm\)"),
         (lambda: nn.Sequential(IntegerLIF(2), nn.MeanOverTime()), r"met 1 \(MeanOverTime\)"),
         (lambda: nn.Sequential(nn.Recurrent(IntegerLIF(2), 3)), r"met 0 \(Recurrent\)"),
+        (lambda: models.sew_resnet18(classes=3, neuron=lambda: IntegerLIF(2), connect="and"), r"\(SEWBlock\)"),
+        (lambda: models.sew_resnet18(classes=3, neuron=lambda: IntegerLIF(2), connect="iand"), r"\(SEWBlock\)"),
         (
             lambda: nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False), IntegerLIF(2)),
             r"met 0 \(BatchNorm1d\): expected running statistics",

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from snn4 import EProp, GraphError, Learned, OptionError, StateError, checkpoint, nn, use_route
+from snn4.models import lsnn
 from snn4.surrogates import MSG, Triangle
 from snn4.training import online
 
@@ -273,3 +274,9 @@ def test_readouts_with_several_decays_are_told():
     with pytest.raises(OptionError, match=r"decays 0.5, 0.75: expected one. Write EProp\(filter=0.5\)"):
         use_route(net, EProp())
     assert use_route(net, EProp(filter=0.5))[0].rule.kappa == 0.5
+
+
+def test_neurons_side_by_side_are_told():
+    net = use_route(lsnn(3, 2, regular_neurons=4, adaptive_neurons=3), EProp())
+    with pytest.raises(OptionError, match=r"a layer of \(7,\) before a LIF of \(4,\).*side by side"):
+        online(net, torch.randn(2, 1, 3), lambda y: y.sum())

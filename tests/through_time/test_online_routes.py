@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from snn4 import BPTT, OTTT, SLTT, GraphError, OptionError, StateError, explain, nn, run, use_route
+from snn4 import BPTT, OTTT, SLTT, EProp, GraphError, OptionError, StateError, explain, nn, run, use_route
 from snn4.core.states import state
+from snn4.models.lsnn import NoSelf
 from snn4.surrogates import Triangle
 from snn4.through_time import Stateful
+from snn4.training import online
 
 
 def one_neuron(route, *, detach=True):
@@ -243,3 +245,29 @@ def test_what_feeds_a_loop_back_is_no_readout():
     net = torch.nn.Sequential(nn.Linear(3, 3), loop, nn.Linear(3, 2))
     use_route(net, OTTT(first="trace", readout="input"))
     assert [net[0].rule is None, loop.feedback.rule is None, net[2].rule is None] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "route", [BPTT(), SLTT(), OTTT(first="trace"), EProp()], ids=lambda route: type(route).__name__
+)
+def test_masked_weights_learn_as_the_others_do(route):
+    """Without a diagonal: as a full matrix whose diagonal is zero, but for the diagonal itself, which gets nothing."""
+    found = []
+    for back in (NoSelf(6), nn.Linear(6, 6, bias=False)):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            net = torch.nn.Sequential(nn.Linear(4, 6), nn.Recurrent(nn.LIF(), back), nn.Linear(6, 2)).double()
+            with torch.no_grad():
+                back.weight.normal_().fill_diagonal_(0)
+        use_route(net, route)
+        xs = torch.randn(7, 3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2
+        if route == BPTT():
+            (net(xs).sum() / 7).backward()
+        else:
+            online(net, xs, lambda y: y.sum())
+        found.append({name: p.grad for name, p in net.named_parameters()})
+    masked, full = found
+    assert masked["1.feedback.weight"].diagonal().eq(0).all()
+    full["1.feedback.weight"].fill_diagonal_(0)
+    assert full["1.feedback.weight"].any()
+    assert all(torch.allclose(masked[name], full[name], rtol=1e-12, atol=1e-14) for name in full)

@@ -94,19 +94,24 @@ class Linear(Keeps, Synapse, torch.nn.Linear):
         check_sequence("Linear", input)
         if self.rule is not None:
             return self.rule.through(self, input)
+        weight, bias = self.matrix()
         if self.events:
             added = linear_by_events if self.events == "always" else linear_of_events
-            ys = added(input, self.weight, self.bias)
+            ys = added(input, weight, bias)
             if ys is not None:
                 return ys
         with self.saving():
             if self.product == "onednn":
-                return linear_by_onednn(input, self.weight, self.bias)
-            return super().forward(input)
+                return linear_by_onednn(input, weight, bias)
+            return torch.nn.functional.linear(input, weight, bias)
 
     def matrix(self) -> tuple[Tensor, Tensor | None]:
-        """W (out, in) and b (out), as `forward` applies them. A subclass whose `forward` has others overrides both."""
+        """W (out, in) and b (out), as `forward` applies them: what a subclass overrides to mask or bind its weights."""
         return self.weight, self.bias
+
+    def acting(self) -> tuple[Tensor, Tensor | None]:
+        """As `matrix`."""
+        return self.matrix()
 
     rows = -1
 

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from snn4.core.errors import OptionError
 from snn4.layers.dropout import Dropout, Dropout2d
@@ -87,7 +90,8 @@ class SpikingTwin(torch.nn.Module):
 
     Args:
         net: linear layers, convolutions, batch norms, pooling and `IntegerLIF`, in a row or in blocks of your own that
-            do nothing between them but add; a layer of your own says so by an attribute `linear = True`. It is copied.
+            do nothing between them but add. A layer of your own without members says so by an attribute
+            `linear = True`, and a block whose `forward` does more than add by `linear = False`. It is copied.
 
     Shape: (T, B, *features) -> (T, B, *out), with T * levels virtual steps in between.
 
@@ -114,8 +118,11 @@ class SpikingTwin(torch.nn.Module):
         self.levels = levels
         # a neuron alone has no parent to stand in
         self.net = copy.deepcopy(net) if not isinstance(net, IntegerLIF) else torch.nn.Sequential(copy.deepcopy(net))
-        self._spread()
-        self.held = self._hold()
+        front = self._front()
+        self.held = front is not None
+        self._spread(front or [])
+        if front is not None:
+            self._hold(len(front))
         self.eval()
 
     def train(self, mode: bool = True) -> SpikingTwin:
@@ -133,9 +140,8 @@ class SpikingTwin(torch.nn.Module):
         return f"levels={self.levels}"
 
     @torch.no_grad()
-    def _spread(self) -> None:
-        """Give every layer its part of what counts once a step."""
-        behind_a_neuron = False
+    def _spread(self, front: Sequence[str]) -> None:
+        """Give every layer its part of what counts once a step; those at the front run before virtual steps begin."""
         done: list[str] = []
         divided: list[Tensor] = []
 
@@ -151,37 +157,41 @@ class SpikingTwin(torch.nn.Module):
             if isinstance(layer, (IntegerLIF, *Synaptic)):
                 done.append(name)
             if isinstance(layer, IntegerLIF):
-                behind_a_neuron = True
                 self._replace(layer, UnaryLIF(layer))
             elif isinstance(layer, Synaptic):
-                divide(layer.bias)
+                if parametrize.is_parametrized(layer, "bias"):
+                    parametrize.register_parametrization(layer, "bias", _Divided(self.levels))
+                else:
+                    divide(layer.bias)
             elif isinstance(layer, AnyBatchNorm):
                 if layer.running_mean is None:
                     raise _refusal(name, layer, "running statistics")
                 divide(layer.running_mean)
                 divide(layer.bias)
-            elif isinstance(layer, _LARGEST):
-                # before the first neuron all virtual steps are alike
-                if behind_a_neuron:
-                    self._replace(layer, _Largest(layer, self.levels))
-            elif isinstance(layer, Hold):
-                layer.steps *= self.levels
+            elif isinstance(layer, (*_LARGEST, Hold)):
+                if name.split(".")[0] not in front:
+                    new = _LongHold(layer, self.levels) if isinstance(layer, Hold) else _Largest(layer, self.levels)
+                    self._replace(layer, new)
             elif not isinstance(layer, _LINEAR) and not _only_adds(layer):
                 raise _refusal(name, layer, "a layer that adds up what it gets")
 
-    def _hold(self) -> bool:
-        """Have what is before the first neuron run once a step; whether that could be done."""
-        if any(isinstance(layer, Hold) for layer in self.net.modules()):
-            return True
-        if not isinstance(self.net, torch.nn.Sequential):
-            return False
-        name, first = next(
-            (name, child)
-            for name, child in self.net.named_children()
-            if any(isinstance(layer, UnaryLIF) for layer in child.modules())
-        )
-        setattr(self.net, name, torch.nn.Sequential(OrderedDict([("hold", Hold(self.levels)), (name, first)])))
-        return True
+    def _front(self) -> list[str] | None:
+        """Have what is before the first neuron run once a step: the names of that, or None where it cannot be done."""
+        if type(self.net).forward is not torch.nn.Sequential.forward:
+            return None
+        # with those that stand in it twice
+        members = cast("dict[str, torch.nn.Module]", vars(self.net)["_modules"])
+        names = list(members)
+        first = next(k for k, n in enumerate(names) if any(isinstance(m, IntegerLIF) for m in members[n].modules()))
+        # a pool that stands before the neurons and behind them as well is another one there
+        members |= copy.deepcopy({name: members[name] for name in names[first:]})
+        return names[:first]
+
+    def _hold(self, place: int) -> None:
+        """Let virtual steps begin at a member of a row."""
+        members = vars(self.net)["_modules"]
+        name = list(members)[place]
+        members[name] = torch.nn.Sequential(OrderedDict([("hold", Hold(self.levels)), (name, members[name])]))
 
     def _replace(self, old: torch.nn.Module, new: torch.nn.Module) -> None:
         """Put a module into the place of another, wherever that stands."""
@@ -202,11 +212,38 @@ def _refusal(name: str, layer: torch.nn.Module, wanted: str) -> OptionError:
 
 def _only_adds(layer: torch.nn.Module) -> bool:
     """Whether a module has nothing of its own that could act on numbers, or calls itself `linear`."""
+    if getattr(layer, "linear", None) is False:
+        return False
     if any(True for _ in (*layer.parameters(recurse=False), *layer.buffers(recurse=False))):
         return False
     if isinstance(layer, Stateful) and not isinstance(layer, Fold):
         return False
-    return next(layer.children(), None) is not None or getattr(layer, "linear", False) is True
+    container = next(layer.children(), None) is not None or type(layer) is torch.nn.Sequential
+    return container or getattr(layer, "linear", False) is True
+
+
+class _Divided(torch.nn.Module):
+    """A bias that is computed from parameters, in parts."""
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        self.levels = levels
+
+    def forward(self, bias: Tensor) -> Tensor:
+        """Shape: (out,), kept."""
+        return bias / self.levels
+
+
+class _LongHold(torch.nn.Module):
+    """A step held for several, where a step is some virtual ones: all of them, one time after the other."""
+
+    def __init__(self, hold: Hold, levels: int) -> None:
+        super().__init__()
+        self.steps, self.levels = hold.steps, levels
+
+    def forward(self, xs: Tensor) -> Tensor:
+        """Shape: (T * levels, B, *) -> (T * steps * levels, B, *)."""
+        return xs.unflatten(0, (-1, self.levels)).repeat_interleave(self.steps, 0).flatten(0, 1)
 
 
 class _Largest(torch.nn.Module):

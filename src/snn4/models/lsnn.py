@@ -3,9 +3,9 @@
     s[t] = (regular, adaptive)( W x[t] + V s[t-1] );      y[t] = LI( W s[t] + b );      V has a diagonal of zeros
 
 Paper: [bellec2018lsnn]
-Differs from the paper: no delays, no refractory period, all connections are there from the start (no DEEP R). With 80
-inputs, 120 regular and 100 adaptive neurons and 10 classes there are 68,210 weights, of which the 220 on the diagonal
-stay zero.
+Differs from the paper: no delays, no refractory period, all connections are there from the start (no DEEP R); regular
+neurons have an arctangent as their surrogate, adaptive ones the paper's triangle. With 80 inputs, 120 regular and 100
+adaptive neurons and 10 classes there are 68,210 weights, of which the 220 on the diagonal stay zero.
 """
 
 from __future__ import annotations
@@ -68,10 +68,6 @@ class NoSelf(Linear):
 
     def __init__(self, width: int) -> None:
         super().__init__(width, width, bias=False)
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
-        """The weights off the diagonal."""
-        return torch.nn.functional.linear(input, self.matrix()[0])
 
     def matrix(self) -> tuple[Tensor, None]:
         """The weights off the diagonal; no bias."""

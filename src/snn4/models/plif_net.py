@@ -37,6 +37,8 @@ class Vote(torch.nn.Module):
         tensor([[[0.5000, 1.0000]]])
     """
 
+    linear = True
+
     def __init__(self, voters: int) -> None:
         super().__init__()
         self.voters = voters

@@ -79,6 +79,8 @@ class SEWBlock(torch.nn.Module):
         if connect not in _CONNECT:
             raise OptionError(f"SEWBlock got connect={connect!r}", "'add', 'and' or 'iand'")
         self.connect = connect
+        # products of spikes are not sums of their virtual steps: see snn4.layers.SpikingTwin
+        self.linear = connect == "add"
         after = 4 * width if bottleneck else width
         shapes = [(before, width, 3, stride), (width, width, 3, 1)]
         if bottleneck:

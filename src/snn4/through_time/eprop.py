@@ -67,9 +67,7 @@ class Eligible(Rule):
 
     def through(self, synapse: Synapse, xs: Tensor) -> Tensor:
         """W x + b; the neuron that it feeds finds it in the session."""
-        weight, bias = synapse.weight, synapse.bias
-        assert isinstance(weight, Tensor)
-        assert bias is None or isinstance(bias, Tensor)
+        weight, bias = synapse.acting()
         learns = torch.is_grad_enabled() and not self.here
         if learns:
             weight, bias = weight.detach(), None if bias is None else bias.detach()
@@ -196,6 +194,13 @@ class EProp(Route):
             raise _one_step_at_a_time(f"{type(neuron).__name__} got a sequence of {len(xs)} steps")
         before = list(session.presynaptic)
         session.presynaptic.clear()
+        if any(one.outputs.shape != xs.shape for one in before):
+            raise OptionError(
+                f"EProp finds a layer of {tuple(before[0].outputs.shape[2:])} before a {type(neuron).__name__} of "
+                f"{tuple(xs.shape[2:])}",
+                "layers of as many outputs as the neurons that they feed",
+                "Neurons of several kinds side by side share their weights: take snn4.OTTT() or snn4.BPTT().",
+            )
         if before and not _adds_up([one.outputs for one in before], xs):
             raise OptionError(
                 f"EProp finds {len(before)} layers with weights before {type(neuron).__name__}, which do not add up to "
@@ -209,7 +214,7 @@ class EProp(Route):
         axes = [one.synapse.rows for one in before]
         for one in before:
             traces.append(eligibility(session, one, out, into, own, spiking=not neuron.linear))
-            parameters += [one.synapse.weight, one.synapse.bias]  # pyright: ignore[reportArgumentType]
+            parameters += one.synapse.acting()
         ys: Tensor = Learn.apply(xs, y.unsqueeze(0), into[0], axes, *traces, *parameters)
         return ys, last
 

@@ -48,9 +48,7 @@ class Traced(Rule):
 
     def through(self, synapse: Synapse, xs: Tensor) -> Tensor:
         """W * x + b, with the trace for the weight's gradient."""
-        weight, bias = synapse.weight, synapse.bias
-        assert isinstance(weight, Tensor)
-        assert bias is None or isinstance(bias, Tensor)
+        weight, bias = synapse.acting()
         key, before = synapse.incoming(xs, synapse.Trace(torch.zeros_like(xs[0], dtype=weight.dtype)))
         traces: list[Tensor] = []
         trace: Tensor = before.trace

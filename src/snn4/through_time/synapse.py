@@ -47,6 +47,13 @@ class Synapse(torch.nn.Module):
         Shape: xs and trace (T, B, *features), output (T, B, *features'). The bias sees no trace.
         """
 
+    def acting(self) -> tuple[Tensor, Tensor | None]:
+        """W and b as they act on inputs; a layer that changes its parameters first, with a mask, gives the result."""
+        weight, bias = self.weight, self.bias
+        assert isinstance(weight, Tensor)
+        assert bias is None or isinstance(bias, Tensor)
+        return weight, bias
+
     def seen(self, x: Tensor) -> Tensor:
         """What each output weighs: its inputs, in the order of its row of the weight.
 
