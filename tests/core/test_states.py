@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snn4 import CheckpointError, OptionError, States, StorageError, state
+from snn4 import CheckpointError, OptionError, States, StorageError, nn, run, state
 
 
 def example():
@@ -200,3 +201,15 @@ def test_the_function_state_is_not_hidden_by_a_module():
     from snn4.core import state
 
     assert state("v")(1.0).v == 1.0
+
+
+def test_pickle_brings_back_every_bit_and_no_graph():
+    leaf = torch.rand(2, 3, requires_grad=True)
+    ys, kept = run(nn.Sequential(nn.Linear(3, 3), nn.ALIF(), nn.SlidingPSN(4)), leaf.expand(5, 2, 3))
+    assert ys.requires_grad
+    there = pickle.loads(pickle.dumps(kept.detach()))
+    assert type(there) is States
+    assert there.keys() == kept.keys()
+    for key, entry in kept.items():
+        assert type(there[key]) is type(entry)
+        assert all(torch.equal(one, other) for one, other in zip(there[key], entry, strict=True))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from snn4.core.errors import ShapeError
+from snn4.core.errors import OptionError, ShapeError
 from snn4.data import DataSet, Split
 
 CASES = {
@@ -36,3 +36,14 @@ def test_a_data_set_prints_what_it_is():
     split = Split(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))
     text = repr(DataSet("toy", split, split, ("a", "b"), (0.0,), (1.0,)))
     assert text == "DataSet(toy: 3 train, 3 test, (2,) float32, 2 classes)"
+
+
+def test_take_knows_a_mask_and_refuses_what_names_no_sample():
+    split = Split(torch.arange(10.0)[:, None], torch.arange(10) % 3)
+    for mask in (split.targets == 2, (split.targets == 2).tolist(), (split.targets == 2).numpy()):
+        assert split.take(mask).inputs.flatten().tolist() == [2, 5, 8]
+    assert split.take([]).inputs.shape == (0, 1)
+    assert split.take([-1]).inputs.item() == 9
+    for wrong in ([True, False], [0.0, 1.0], [10], [-11]):
+        with pytest.raises(OptionError, match="places from 0 to 9, or a mask of 10"):
+            split.take(wrong)

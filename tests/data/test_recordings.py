@@ -110,3 +110,11 @@ def test_time_may_fall_between_recordings():
 def test_impossible_bins_are_refused(wrong):
     with pytest.raises(OptionError, match="binned got"):
         drawn().binned(**wrong)
+
+
+def test_take_knows_a_mask():
+    made = Recordings(np.array([0, 3, 1]), np.array([0, 1, 2]), np.array([0, 2, 2, 3]), np.array([7, 8, 9]), (3,))
+    assert made.take(np.array([True, False, True])).targets.tolist() == [7, 9]
+    for wrong in (np.array([True]), np.array([0.5]), [3]):
+        with pytest.raises(OptionError, match="places from 0 to 2, or a mask of 3"):
+            made.take(wrong)

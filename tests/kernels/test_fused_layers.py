@@ -362,3 +362,23 @@ def test_rounding_of_this_torch_is_known():
     a, b, _, _ = norm.line(x.unsqueeze(0))
     expected = F.batch_norm(x, None, None, training=True)
     torch.testing.assert_close(x * a.view(-1, 1, 1) + b.view(-1, 1, 1), expected)
+
+
+def test_fusing_again_and_what_stands_twice():
+    block = torch.nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.LIF())
+
+    class Twice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = self.other = block
+
+    net = nn.fuse(Twice())
+    assert net.one is net.other
+    assert type(net.one) is nn.Fused
+    assert not net.one.recompute
+    assert nn.fuse(net, recompute=True).one.recompute
+    assert nn.fuse(net).one.recompute
+    part = net.one[:1]
+    assert type(part) is nn.Fused
+    assert part.recompute
+    assert part[0] is block[0]

@@ -73,3 +73,11 @@ def test_a_long_mean_in_low_precision():
     for _ in range(600):
         y, state = run(net, torch.zeros(1, 1, 2, dtype=torch.bfloat16), state)
     assert torch.allclose(y.float(), torch.full((1, 2), 0.5), rtol=1e-2)
+
+
+@pytest.mark.parametrize("make", [nn.MeanOverTime, nn.MaxOverTime])
+def test_what_is_done_to_an_answer_does_not_reach_the_state(make):
+    x = torch.randn(6, 2, 3)
+    first, state = run(make(), x[:3])
+    first.zero_()
+    assert torch.allclose(run(make(), x[3:], state)[0], make()(x))

@@ -110,3 +110,10 @@ def test_a_foreign_batch_norm_inside_fold_is_converted_by_torch():
     net = torch.nn.Sequential(nn.Fold(torch.nn.BatchNorm2d(3)), nn.LIF())
     converted = torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)
     assert type(converted[0].module) is torch.nn.SyncBatchNorm
+
+
+@pytest.mark.parametrize("norm", [lambda: nn.TdBN2d(4, 0.5), lambda: nn.TEBN2d(4, 5), lambda: nn.BNTT2d(4, 5)])
+def test_under_autocast_the_dtype_stays_that_of_the_input(norm):
+    with torch.autocast("cpu", torch.bfloat16):
+        ys = nn.Sequential(nn.Conv2d(2, 4, 3), norm())(torch.randn(5, 2, 2, 6, 6))
+    assert ys.dtype == torch.bfloat16

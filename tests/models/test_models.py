@@ -106,3 +106,12 @@ def test_srnn_takes_a_maker_of_neurons_for_each_layer_and_one_of_synapses():
     assert net(torch.rand(7, 2, 4)).shape == (7, 2, 3)
     with pytest.raises(OptionError, match="1 makers of neurons"):
         srnn(4, [6, 5], 3, [nn.LIF])
+
+
+@pytest.mark.parametrize("steps", [0, -2])
+def test_steps_below_one_are_refused(steps):
+    for make in (lambda: models.mlp(4, [3], 2, steps=steps), lambda: models.conv_net((1, 8, 8), [2], 2, steps=steps)):
+        with pytest.raises(OptionError, match=f"steps={steps}"):
+            make()
+    with pytest.raises(OptionError, match="hidden=0"):
+        models.plif_net((1, 28, 28), 10, hidden=0)

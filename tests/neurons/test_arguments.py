@@ -8,8 +8,22 @@ import pytest
 import torch
 
 from snn4 import Learned, OptionError, ShapeError
-from snn4.neurons import IF, LI, LIF, CubaLIF, euler, exponential, plif
-from snn4.surrogates import ATan, Triangle
+from snn4.neurons import (
+    DALIF,
+    DSRIF,
+    DSRLIF,
+    IF,
+    LI,
+    LIF,
+    PSN,
+    CubaLIF,
+    MaskedPSN,
+    SlidingPSN,
+    euler,
+    exponential,
+    plif,
+)
+from snn4.surrogates import LSG, Annealed, ATan, Triangle
 
 NAN, INF = float("nan"), float("inf")
 
@@ -91,3 +105,41 @@ def test_a_copy_shares_nothing():
         twin.learned_tau.raw.add_(1.0)
     assert neuron.tau.item() == 2.0
     assert twin.tau.item() == pytest.approx(1 + 2.718281828)
+
+
+def test_a_learned_threshold_stays_above_a_hard_reset():
+    neuron = LIF(v_threshold=Learned(1.0), v_reset=0.5)
+    assert neuron.v_threshold.item() == pytest.approx(1.0)
+    for raw in (-1e9, -5.0, 5.0):
+        with torch.no_grad():
+            neuron.learned_v_threshold.raw.fill_(raw)
+        assert neuron.v_threshold.item() >= 0.5
+    x = torch.zeros(9, 1, 1)
+    x[0] = 1.0
+    with torch.no_grad():
+        neuron.learned_v_threshold.raw.fill_(-5.0)
+    assert neuron(x).sum() == 1
+
+
+def test_a_learned_number_that_would_be_kept_on_an_end_is_refused():
+    with pytest.raises(OptionError, match="start a little above it"):
+        LIF(Learned(1 + 1e-9))
+    assert LIF(Learned(torch.tensor(1 + 1e-9, dtype=torch.float64))).tau.item() > 1
+
+
+@pytest.mark.parametrize("make", [DALIF, PSN, MaskedPSN, DSRIF, SlidingPSN, lambda *_: LIF(surrogate=Annealed())])
+def test_it_prints_without_numbers(make):
+    with torch.device("meta"):
+        neuron = make(4, 2) if make is MaskedPSN else make(4) if make is PSN else make()
+    assert type(neuron).__name__ in repr(neuron)
+
+
+@pytest.mark.parametrize("make", [DSRIF, DSRLIF, lambda **kw: PSN(4, **kw), lambda **kw: SlidingPSN(2, **kw)])
+def test_a_surrogate_has_a_width_of_its_own_that_fits(make):
+    for wrong in (LSG(), "atan"):
+        with pytest.raises(OptionError, match="a Surrogate with a width of its own"):
+            make(surrogate=wrong)
+    neuron = make(surrogate=ATan(torch.tensor([1.0, 2.0, 3.0])))
+    neuron(torch.zeros(4, 2, 3))
+    with pytest.raises(ShapeError, match="alpha of shape"):
+        neuron(torch.zeros(4, 2, 3, 3, 3))

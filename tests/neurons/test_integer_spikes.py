@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from snn4 import nn
+from snn4 import OptionError, nn
 from snn4.neurons import IBRALIF, IntegerLIF, UnaryLIF, binary, unary
 
 
@@ -118,3 +118,12 @@ def test_the_range_of_ibra_is_learned():
         neuron.zero_grad()
         neuron(column(x)).sum().backward()
         assert neuron.v_max.grad.item() == pytest.approx(expected)
+
+
+def test_what_is_no_count_is_refused():
+    for bad in (2.5, -1.0, 4.0):
+        with pytest.raises(OptionError, match="unary got values .*whole numbers from 0 to 3"):
+            unary(torch.tensor([0.0, bad]), 3)
+        with pytest.raises(OptionError, match="binary got values .*whole numbers from 0 to 3"):
+            binary(torch.tensor([0.0, bad]), 2)
+    assert unary(torch.empty(0, 2), 3).shape == (0, 2)

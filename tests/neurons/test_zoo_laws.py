@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 from tests.neurons.zoo import MEMBERS, ZOO
@@ -68,3 +70,15 @@ def test_explain_tells_why_a_sequence_is_its_own():
     assert first.implementation == second.implementation == "its own sequence()"
     assert "T x T weights" in str(first.refused)
     assert "virtual steps" in str(second.refused)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_neuron_goes_to_another_process(name):
+    """As pickle sends it, and torch.save keeps it."""
+    neuron = ZOO[name][0]()
+    there = pickle.loads(pickle.dumps(neuron))
+    assert repr(there) == repr(neuron)
+    assert all(
+        torch.equal(a, b) for a, b in zip(there.state_dict().values(), neuron.state_dict().values(), strict=True)
+    )
+    assert type(there.State) is type(neuron.State)

@@ -25,7 +25,7 @@ def check_sequence(owner: str, xs: Tensor, features: int | None = None, *, float
 
     Args:
         owner: who asks, for the message.
-        xs: the input. Shape (T, B, *features), T and B at least 1.
+        xs: the input. Shape (T, B, *features), T at least 1.
         features: how many feature axes are accepted; `None` for one or more.
         floating: whether integers are refused.
 

@@ -256,7 +256,10 @@ class Quantified(torch.nn.Module):
         if tensor.numel() == 0 or not (isinstance(start, Parameter) or domain.holds(tensor.detach())):
             raise OptionError(f"{type(self).__name__} got {name}={value!r}", str(domain))
         if isinstance(value, Learned):
-            if not domain.learnable(tensor.detach()):
+            dtype = tensor.dtype if isinstance(start, Tensor) and start.is_floating_point() else None
+            # also as it is kept: in few bits, what lies near an end may lie on it
+            kept = tensor.detach().to(dtype or torch.get_default_dtype())
+            if not domain.learnable(tensor.detach()) or not domain.learnable(kept):
                 raise OptionError(
                     f"{type(self).__name__} got {name}={value!r}",
                     domain.start,
@@ -269,9 +272,8 @@ class Quantified(torch.nn.Module):
                     "a number, or a tensor that spreads over that shape",
                     f"Leave shape out, to learn a value of shape {tuple(tensor.shape)}.",
                 )
-            dtype = tensor.dtype if isinstance(start, Tensor) and start.is_floating_point() else None
             device = tensor.device if isinstance(start, Tensor) else torch.get_default_device()
-            tensor = tensor.detach().to(device, dtype or torch.get_default_dtype())
+            tensor = kept.to(device)
             self.add_module(f"learned_{name}", _Raw(tensor.expand(value.shape or tensor.shape).clone(), domain))
         elif isinstance(start, Parameter):
             self.register_parameter(name, start)
@@ -334,7 +336,8 @@ class Quantified(torch.nn.Module):
         for name in self.quantities:
             value = getattr(self, name)
             if isinstance(value, Tensor):
-                text = f"{value.item():.4g}" if value.numel() == 1 else f"tensor{tuple(value.shape)}"
+                known = value.numel() == 1 and not value.is_meta
+                text = f"{value.item():.4g}" if known else f"tensor{tuple(value.shape)}"
                 parts.append(f"{name}={text}{' learned' * self.is_learned(name)}")
             else:
                 parts.append(f"{name}={value:g}")

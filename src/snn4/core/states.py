@@ -49,7 +49,14 @@ def state(*fields: str) -> Any:
             "Write State = state('v') or State = state('v', 'a').",
         )
     # not typing.NamedTuple: the fields are known only now
-    return namedtuple("State", fields, module=__name__)  # pyright: ignore[reportUntypedNamedTuple]
+    made: Any = namedtuple("State", fields, module=__name__)  # pyright: ignore[reportUntypedNamedTuple]
+    # nobody finds the type by its name: pickle makes it again of its fields
+    made.__reduce__ = lambda self: (_state_of, (self._fields, tuple(self)))
+    return made
+
+
+def _state_of(fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    return state(*fields)(*values)
 
 
 class _Graph:
@@ -79,6 +86,10 @@ class States(dict[str, tuple[Tensor, ...]]):
     def __init__(self, entries: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
         super().__init__(entries)
         self._graphs: dict[str, _Graph] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Entries alone: a graph stays where it is."""
+        return States, (dict(self),)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> States:
         """A new `States` with `function` applied to every tensor."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from snn4.core.errors import ShapeError
+from snn4.core.errors import OptionError, ShapeError
 
 __all__ = ["DataSet", "Split"]
 
@@ -66,10 +68,32 @@ class Split:
     def __repr__(self) -> str:
         return f"Split({len(self)} samples of {tuple(self.inputs.shape[1:])} {_short(self.inputs)})"
 
-    def take(self, indices: Tensor | Sequence[int]) -> Split:
-        """The samples at `indices`, in that order, copied."""
-        chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.targets.device)
+    def take(self, indices: Tensor | Sequence[int] | Sequence[bool]) -> Split:
+        """The samples at `indices`, in that order, copied; a mask, True or False for each sample, takes those of True.
+
+        Raises:
+            OptionError: numbers that are no places, or a mask of another length.
+        """
+        chosen = places(indices, len(self)).to(self.targets.device)
         return Split(self.inputs[chosen.to(self.inputs.device)], self.targets[chosen])
+
+
+def places(indices: Tensor | Sequence[int] | Sequence[bool] | NDArray[Any], count: int) -> Tensor:
+    """The places that indices, or a mask, name among `count`. Shape (places,), int64.
+
+    Raises:
+        OptionError: numbers that are no places, or a mask of another length.
+    """
+    given = torch.as_tensor(indices).flatten()
+    if given.dtype == torch.bool and len(given) == count:
+        return given.nonzero().flatten()
+    whole = not given.is_floating_point() and not given.is_complex() and given.dtype != torch.bool
+    if whole:
+        given = given.to(torch.int64)
+    if len(given) and (not whole or int(given.min()) < -count or int(given.max()) >= count):
+        came = f"{len(given)} of {_short(given)}" + f" from {given.min()} to {given.max()}" * whole
+        raise OptionError(f"take got {came}", f"places from 0 to {count - 1}, or a mask of {count}")
+    return given.to(torch.int64)
 
 
 @dataclass(frozen=True, eq=False)

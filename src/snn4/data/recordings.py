@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn4.core.errors import OptionError, ShapeError
-from snn4.data.dataset import Split
+from snn4.data.dataset import Split, places
 
 __all__ = ["EVENT", "Recordings"]
 
@@ -114,9 +114,13 @@ class Recordings:
             events["x"], events["p"] = self.address[part], 1
         return events
 
-    def take(self, indices: Tensor | Sequence[int] | NDArray[np.integer]) -> Recordings:
-        """The recordings at `indices`, in that order, copied."""
-        chosen = np.asarray(indices, dtype=np.int64).reshape(-1)
+    def take(self, indices: Tensor | Sequence[int] | Sequence[bool] | NDArray[Any]) -> Recordings:
+        """The recordings at `indices`, in that order, copied; a mask, True or False for each, takes those of True.
+
+        Raises:
+            OptionError: numbers that are no places, or a mask of another length.
+        """
+        chosen = places(indices, len(self)).numpy()
         lengths = np.diff(self.offsets)[chosen]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         where = np.repeat(np.asarray(self.offsets)[chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])

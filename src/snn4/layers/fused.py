@@ -65,6 +65,12 @@ class Fused(torch.nn.Sequential):
         super().__init__(*layers)
         self.recompute = recompute
 
+    def __getitem__(self, idx: Any) -> Any:
+        """A layer, or some of them as another `Fused`."""
+        if not isinstance(idx, slice):
+            return super().__getitem__(idx)
+        return Fused(OrderedDict(list(self._modules.items())[idx]), recompute=self.recompute)
+
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
         """The layers, one behind the other."""
         if torch.compiler.is_compiling():
@@ -151,7 +157,7 @@ def fuse(net: Net, *, recompute: bool = False) -> Net:
 
     Args:
         net: a network. Where it is itself a torch.nn.Sequential, a new one is returned; others are changed in place.
-        recompute: as in `Fused`.
+        recompute: as in `Fused`, also for those that are there already.
 
     Example:
         >>> from snn4 import nn
@@ -159,16 +165,26 @@ def fuse(net: Net, *, recompute: bool = False) -> Net:
         >>> type(fuse(net)).__name__, list(fuse(net).state_dict()) == list(net.state_dict())
         ('Fused', True)
     """
-    # also a member that stands in two places
+    return cast("Net", _fused(net, recompute, {}))
+
+
+def _fused(net: torch.nn.Module, recompute: bool, done: dict[int, torch.nn.Module]) -> torch.nn.Module:
+    """`fuse`, which makes one of a row that stands in two places."""
+    if id(net) in done:
+        return done[id(net)]
     members: dict[str, torch.nn.Module] = {
         name: child for name, child in vars(net)["_modules"].items() if child is not None
     }
     for name, child in members.items():
-        members[name] = fuse(child, recompute=recompute)
+        members[name] = _fused(child, recompute, done)
         setattr(net, name, members[name])
+    if type(net) is Fused:
+        net.recompute = net.recompute or recompute
     if type(net) is not torch.nn.Sequential or hooked(net):
+        done[id(net)] = net
         return net
     new = Fused(OrderedDict(members), recompute=recompute)
     # not train(), which would set the members as well
     new.training = net.training
-    return cast("Net", new)
+    done[id(net)] = new
+    return new

@@ -59,7 +59,8 @@ class MaxOverTime(Stateful):
     def sequence(self, xs: Float[Tensor, "T B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """The larger of what was seen and what comes."""
         peak = torch.maximum(state.peak, xs.amax(0))
-        return peak, self.State(peak)
+        # the state is not the caller's to change
+        return peak.clone(), self.State(peak)
 
 
 class LastStep(torch.nn.Module):

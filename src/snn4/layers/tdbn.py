@@ -35,7 +35,10 @@ class _Td(Scaled):
     def rescaled(self, ys: Tensor, bias: Tensor) -> Tensor:
         """gamma z + b -> gamma scale z + b."""
         shape = (1, 1, -1) + (1,) * (ys.ndim - 3)
-        return ys * self.scale + (1 - self.scale) * bias.view(shape) if self.scale != 1 else ys
+        if self.scale == 1:
+            return ys
+        # under autocast the bias has more bits than what the next layer takes
+        return (ys * self.scale + (1 - self.scale) * bias.view(shape)).to(ys.dtype)
 
 
 class TdBN1d(_Td, BatchNorm1d):

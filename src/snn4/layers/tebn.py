@@ -44,7 +44,9 @@ class _TEBN(TimedNorm):
     def steps_from(self, xs: Float[Tensor, "T B C *sizes"], start: int) -> Float[Tensor, "T B C *sizes"]:
         """p[t] times the norm. Shape: (T, B, C, *), kept."""
         p = self.p[start : start + xs.shape[0]]
-        return self.norm(xs) * p.view(-1, *[1] * (xs.ndim - 1))
+        ys: Tensor = self.norm(xs)
+        # under autocast p has more bits than what the next layer takes
+        return (ys * p.view(-1, *[1] * (xs.ndim - 1))).to(ys.dtype)
 
 
 class TEBN1d(_TEBN):

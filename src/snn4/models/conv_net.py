@@ -64,7 +64,7 @@ def conv_net(
         layers[f"norm{n}"] = BatchNorm2d(width)
         if factor > 1:
             layers[f"pool{n}"] = MaxPool2d(factor)
-        if n == 1 and steps > 1:
+        if n == 1 and steps != 1:
             layers["hold"] = Hold(steps)
         layers[f"neuron{n}"] = neuron()
         c, h, w = width, h // factor, w // factor

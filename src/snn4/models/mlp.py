@@ -55,7 +55,7 @@ def mlp(
         layers[f"linear{n}"] = Linear(before, width, bias=not norm)
         if norm:
             layers[f"norm{n}"] = BatchNorm1d(width)
-        if n == 1 and steps > 1:
+        if n == 1 and steps != 1:
             layers["hold"] = Hold(steps)
         layers[f"neuron{n}"] = neuron()
         if dropout:

@@ -101,6 +101,8 @@ def plif_net(
     check_sizes("plif_net", classes=classes, width=width, stages=stages, convs=convs, vote=vote, channels=c)
     if min(h, w) >> stages < 1:
         raise OptionError(f"plif_net got stages={stages} for maps of {h} x {w}", "at least one pixel left")
+    if hidden is not None:
+        check_sizes("plif_net", hidden=hidden)
     layers: OrderedDict[str, torch.nn.Module] = OrderedDict()
     for stage in range(1, stages + 1):
         for n in range(1, convs + 1):

@@ -9,7 +9,8 @@ The threshold that is subtracted is the present one, and it is subtracted after 
 membrane is put there instead, before the decay; beta = 0 is then a LIF with `decay=exponential, decay_input=True`.
 
 Paper: [bellec2018lsnn, yin2021srnn]
-Differs from the papers: no refractory period and no delays.
+Differs from the papers: no refractory period and no delays; the adaptation starts at 0, where the second's code has
+0.01.
 """
 
 from __future__ import annotations

@@ -51,7 +51,12 @@ def _exponential(ratio: float | Tensor) -> float | Tensor:
     return torch.exp(-ratio) if isinstance(ratio, Tensor) else math.exp(-ratio)
 
 
-euler = Decay("euler", lowest=1.0, closed=True, of=lambda ratio: 1 - ratio)
+# functions with names, so that neurons can be pickled
+def _euler(ratio: float | Tensor) -> float | Tensor:
+    return 1 - ratio
+
+
+euler = Decay("euler", lowest=1.0, closed=True, of=_euler)
 exponential = Decay("exponential", lowest=0.0, closed=False, of=_exponential)
 
 

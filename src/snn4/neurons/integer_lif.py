@@ -102,10 +102,14 @@ def unary(counts: Float[Tensor, "T *any"], levels: int) -> Float[Tensor, "TL *an
 
     Shape: (T, *any) -> (T * levels, *any).
 
+    Raises:
+        OptionError: numbers that are no counts from 0 to `levels`.
+
     Example:
         >>> unary(torch.tensor([2.0, 0.0]), 3)
         tensor([1., 1., 0., 0., 0., 0.])
     """
+    _check_counts("unary", counts, levels)
     steps = torch.arange(levels, dtype=counts.dtype, device=counts.device).view(1, -1, *(1 for _ in counts.shape[1:]))
     return (counts.unsqueeze(1) > steps).to(counts.dtype).flatten(0, 1)
 
@@ -115,12 +119,26 @@ def binary(counts: Float[Tensor, "T *any"], bits: int) -> Float[Tensor, "TL *any
 
     Shape: (T, *any) -> (T * bits, *any).
 
+    Raises:
+        OptionError: numbers that are no counts from 0 to 2^bits - 1.
+
     Example:
         >>> binary(torch.tensor([5.0, 2.0]), 3)
         tensor([1., 0., 1., 0., 1., 0.])
     """
+    _check_counts("binary", counts, 2**bits - 1)
     steps = torch.arange(bits, device=counts.device).view(1, -1, *(1 for _ in counts.shape[1:]))
     return (counts.detach().long().unsqueeze(1) >> steps & 1).to(counts.dtype).flatten(0, 1)
+
+
+def _check_counts(owner: str, counts: Tensor, most: int) -> None:
+    if counts.is_meta or bool(((counts >= 0) & (counts <= most) & (counts == counts.round())).all()):
+        return
+    raise OptionError(
+        f"{owner} got values from {counts.min():g} to {counts.max():g}",
+        f"whole numbers from 0 to {most}",
+        "Graded spikes become counts by dividing them by their unit.",
+    )
 
 
 class UnaryLIF(Neuron):

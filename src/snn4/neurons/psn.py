@@ -182,4 +182,4 @@ class MaskedPSN(FiringNeuron):
 
     def extra_repr(self) -> str:
         """The length, the order and the mask."""
-        return f"steps={self.steps}, k={self.k}, share={self.share.item():g}"
+        return f"steps={self.steps}, k={self.k}, share={'?' if self.share.is_meta else f'{self.share.item():g}'}"

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import abc
 import copy
+import math
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from snn4.core.errors import OptionError
-from snn4.core.quantity import POSITIVE, Domain, Value
+from snn4.core.quantity import POSITIVE, Domain, Learned, Value, above
 from snn4.surrogates import ATan, Surrogate
 from snn4.surrogates.surrogate import Membrane
 from snn4.through_time import Neuron
 
 __all__ = ["SpikingNeuron"]
+
+
+def _lowest(values: object) -> float:
+    """The smallest of them; infinite where they are not known yet, or no numbers."""
+    if isinstance(values, Tensor):
+        return float(values.detach().min()) if values.numel() and not values.is_meta else math.inf
+    return float(values) if isinstance(values, (int, float)) else math.inf
 
 
 class SpikingNeuron(Neuron):
@@ -43,20 +50,23 @@ class SpikingNeuron(Neuron):
         domain: Domain = POSITIVE,
     ) -> None:
         super().__init__()
-        self.quantity("v_threshold", v_threshold, domain)
         if v_reset is not None and not (isinstance(v_reset, (int, float)) and abs(v_reset) < float("inf")):
             raise OptionError(f"{type(self).__name__} got v_reset={v_reset!r}", "a number, or None for a soft reset")
+        if isinstance(v_threshold, Learned) and v_reset is not None:
+            # a threshold that sank to the reset would make it fire for ever
+            lower = domain.low < v_reset < _lowest(v_threshold.value)
+            domain = above(v_reset) if lower else domain
+        self.quantity("v_threshold", v_threshold, domain)
         if surrogate is not None and not isinstance(surrogate, Surrogate):
             raise OptionError(
                 f"{type(self).__name__} got surrogate={surrogate!r}",
                 "a Surrogate",
                 "Write surrogate=snn4.surrogates.ATan(alpha=2.0).",
             )
-        threshold = self.v_threshold
-        lowest = threshold.detach().min() if isinstance(threshold, Tensor) else torch.tensor(threshold, device="cpu")
-        if v_reset is not None and not lowest.is_meta and v_reset >= float(lowest):
+        lowest = _lowest(self.v_threshold)
+        if v_reset is not None and v_reset >= lowest:
             raise OptionError(
-                f"{type(self).__name__} got v_reset={v_reset} and v_threshold={float(lowest):g}",
+                f"{type(self).__name__} got v_reset={v_reset} and v_threshold={lowest:g}",
                 "v_reset < v_threshold",
                 "Otherwise it fires for ever after the first spike.",
             )

@@ -114,7 +114,8 @@ class Annealed(Surrogate):
 
     def extra_repr(self) -> str:
         """The schedule, and how far it has come."""
-        return f"sharpness={self.sharpness:g}, schedule={self.schedule}, hold={self.hold:g}, k={self.k.item():.4g}"
+        now = "?" if self.k.is_meta else f"{self.k.item():.4g}"
+        return f"sharpness={self.sharpness:g}, schedule={self.schedule}, hold={self.hold:g}, k={now}"
 
 
 def anneal(net: torch.nn.Module, progress: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -159,6 +160,65 @@ def test_an_inconsistent_archive_is_refused(tmp_path):
     write_radar(tmp_path, train_idx=np.array([2], np.uint16))
     with pytest.raises(DataFileError, match="is inconsistent"):
         RADAR.recordings(tmp_path, verify=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"label": np.array([12, 3], np.uint8)}, "the label 12 at position 0: expected labels from 0 to 11"),
+        ({"label": np.array([0, -5], np.int16)}, "the label -5 at position 1"),
+        ({"label": np.array([[1], [2]], np.uint8)}, "holds label of uint8 and shape"),
+        ({"label": np.array([1, 2, 3], np.uint8)}, "labels of shape"),
+        ({"t": np.array([10, 150, np.nan, 20_000])}, "holds t of float64"),
+        ({"train_idx": np.array([1, 1], np.uint16)}, "chosen twice"),
+        ({"train_idx": np.array([0], np.uint16)}, "chosen twice"),
+        ({"offsets": np.array(4, np.uint32)}, "holds offsets of uint32 and shape ()"),
+    ],
+)
+def test_a_damaged_radar_archive_says_where(tmp_path, change, told):
+    write_radar(tmp_path, **change)
+    with pytest.raises(DataFileError, match=re.escape(told)):
+        RADAR.recordings(tmp_path, verify=False)
+
+
+def test_damaged_nmnist_says_where(tmp_path):
+    events = [[(0, 34, 0, 1)], [(5, 1, 1, 0)]]
+    write_nmnist(tmp_path, events, [False, True])
+    with pytest.raises(DataFileError, match="x = 34 of 34"):
+        NMNIST.recordings(tmp_path, verify=False)
+    write_nmnist(tmp_path, [[(5, 1, 1, 0)]] * 11, [False] * 11)
+    with pytest.raises(DataFileError, match="the label 10"):
+        NMNIST.recordings(tmp_path, verify=False)
+    whole = dict(np.load(tmp_path / "nmnist_1100.npz"))
+    np.savez(tmp_path / "nmnist_1100.npz", **(whole | {"code_lo": whole["code_lo"][:-1]}))
+    with pytest.raises(DataFileError, match="is inconsistent .*broadcast"):
+        NMNIST.recordings(tmp_path, verify=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"label": np.array([4, 27, 0], np.uint8)}, "the label 27"),
+        ({"taxel": np.zeros((228, 11), np.uint8)}, "readings of shape (228, 11)"),
+        ({"taxel": np.zeros(228, np.uint8)}, "holds taxel of uint8 and shape (228,)"),
+        ({"taxel": np.full((228, 12), -3, np.int16)}, "from -3 to -3"),
+        ({"offsets": np.array([-76, 0, 76, 152], np.int64)}, "offsets from -76 to 152"),
+        ({"repetition": np.array([0, 40], np.uint8)}, "2 repetitions"),
+    ],
+)
+def test_damaged_braille_says_where(tmp_path, change, told):
+    write_braille(tmp_path, [76, 76, 76])
+    whole = dict(np.load(tmp_path / "braille_tactile.npz"))
+    np.savez(tmp_path / "braille_tactile.npz", **(whole | change))
+    with pytest.raises(DataFileError, match=re.escape(told)):
+        BRAILLE.read(tmp_path, verify=False)
+
+
+def test_an_ecg_without_samples_is_refused(tmp_path):
+    x, y = np.zeros((0, 1301, 4), np.int8), np.zeros((0, 1301), np.uint8)
+    np.savez(tmp_path / "qtdb_ecg.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    with pytest.raises(DataFileError, match="holds arrays of shapes"):
+        ECG.read(tmp_path, verify=False)
 
 
 def test_other_content_than_the_published_is_refused_unless_asked_for(tmp_path):

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from snn4.data.dataset import Split
-from snn4.data.readers.packed import broken
-from snn4.data.sets.events import NumpyFiles, load_arrays
+from snn4.data.readers.labels import check_labels
+from snn4.data.sets.events import NumpyFiles, consistent, load_arrays
 from snn4.data.sets.source import Card
 
 __all__ = ["BRAILLE", "Braille"]
 
 _FILE = "braille_tactile.npz"
-_STEPS = 76
+_STEPS, _TAXELS = 76, 12
 # of the 50 repetitions of each letter, those that test
 _TEST_FROM = 40
 
@@ -32,19 +32,22 @@ class Braille(NumpyFiles):
         """Training and test split. Sequences of 77 steps lose their last one."""
         if verify:
             self.check(folder)
-        found = load_arrays(folder / _FILE, ("taxel", "offsets", "label", "repetition"))
-        offsets = found["offsets"].astype(np.int64)
-        label, repetition = found["label"].astype(np.int64), found["repetition"].astype(np.int64)
-        try:
+        path = folder / _FILE
+        found = load_arrays(path, {"taxel": 2, "offsets": 1, "label": 1, "repetition": 1})
+        with consistent(path, "sequences with their labels"):
+            offsets, taxel, repetition = found["offsets"].astype(np.int64), found["taxel"], found["repetition"]
+            label = check_labels(found["label"], len(offsets) - 1, len(self.card.classes), path)
+            if taxel.shape[1] != _TAXELS or (taxel.size and (int(taxel.min()) < 0 or int(taxel.max()) > 255)):
+                raise ValueError(f"readings of shape {taxel.shape} from {taxel.min()} to {taxel.max()}")
+            if repetition.shape != label.shape or (int(offsets[0]), int(offsets[-1])) != (0, len(taxel)):
+                raise ValueError(f"offsets from {offsets[0]} to {offsets[-1]} and {len(repetition)} repetitions")
             rows = offsets[:-1, None] + np.arange(_STEPS)
             if bool((np.diff(offsets) < _STEPS).any()):
                 raise ValueError(f"a sequence of less than {_STEPS} steps")
             # the sensor sends 255 at rest and less where it is touched
-            touch = 255 - found["taxel"].astype(np.uint8)[rows]
+            touch = 255 - taxel.astype(np.uint8)[rows]
             test = repetition >= _TEST_FROM
             train, held = (Split(torch.from_numpy(touch[w]), torch.from_numpy(label[w])) for w in (~test, test))
-        except (ValueError, IndexError) as cause:
-            raise broken(folder / _FILE, f"is inconsistent ({cause})", "sequences with their labels") from cause
         return train, held
 
 

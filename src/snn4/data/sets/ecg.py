@@ -34,11 +34,11 @@ class Ecg(NumpyFiles):
         if verify:
             self.check(folder)
         path = folder / _FILE
-        found = load_arrays(path, ("x_train", "y_train", "x_test", "y_test"))
+        found = load_arrays(path, {"x_train": 3, "y_train": 2, "x_test": 3, "y_test": 2})
         splits: list[Split] = []
         for part in ("train", "test"):
             x, y = found[f"x_{part}"].astype(np.int16), found[f"y_{part}"].astype(np.int64)
-            if x.shape[1:] != (_STEPS, _CHANNELS) or y.shape != x.shape[:2]:
+            if x.shape[1:] != (_STEPS, _CHANNELS) or y.shape != x.shape[:2] or not len(x):
                 expected = f"(N, {_STEPS}, {_CHANNELS}) and (N, {_STEPS})"
                 raise broken(path, f"holds arrays of shapes {x.shape} and {y.shape}", expected)
             y[y == _UNLABELLED] = -1

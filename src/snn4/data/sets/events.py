@@ -8,7 +8,8 @@ import os
 import zipfile
 import zlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from snn4.data.readers.packed import broken, unpack
 from snn4.data.recordings import Recordings
 from snn4.data.sets.source import Card, Found, Source, find_in
 
-__all__ = ["Bins", "EventSource", "NumpyFiles", "load_arrays"]
+__all__ = ["Bins", "EventSource", "NumpyFiles", "consistent", "load_arrays"]
 
 _LIMIT = 1 << 28
 
@@ -107,19 +108,44 @@ class EventSource(NumpyFiles):
         return train, test
 
 
-def load_arrays(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
-    """Members of a numpy archive, never unpickled.
+@contextmanager
+def consistent(path: Path, expected: str) -> Iterator[None]:
+    """What fails inside, because numbers of a file do not fit each other, is the file's fault.
 
     Raises:
-        DataFileError: missing, damaged, or without one of `names`.
+        DataFileError: anything of numbers, shapes or indices was wrong inside.
     """
+    try:
+        yield
+    except DataFileError:
+        raise
+    except (ValueError, IndexError, TypeError, OverflowError) as cause:
+        raise broken(path, f"is inconsistent ({cause})", expected) from cause
+
+
+def load_arrays(path: str | os.PathLike[str], axes: Mapping[str, int]) -> dict[str, NDArray[np.integer]]:
+    """Members of a numpy archive, never unpickled: whole numbers, or True and False.
+
+    Args:
+        path: the archive.
+        axes: the name of each member, and how many axes it has.
+
+    Raises:
+        DataFileError: missing, damaged, without one of the names, or with something else under it.
+    """
+    names = list(axes)
     path = Path(path)
     # from memory, because numpy leaves a file open that is not the archive it seems to be
     content = io.BytesIO(unpack(path, limit=_LIMIT))
     try:
         with np.load(content, allow_pickle=False) as members:
-            return {name: np.asarray(members[name]) for name in names}
+            found = {name: np.asarray(members[name]) for name in names}
     except (TypeError, ValueError, KeyError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as cause:
         if isinstance(cause, DataFileError):
             raise
         raise broken(path, f"cannot be read ({cause})", f"a numpy archive with {', '.join(names)}") from cause
+    for name, array in found.items():
+        if array.dtype.kind not in "iub" or array.ndim != axes[name]:
+            came = f"holds {name} of {array.dtype} and shape {array.shape}"
+            raise broken(path, came, f"whole numbers along {axes[name]} {'axes' if axes[name] > 1 else 'axis'}")
+    return found

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from snn4.data.readers.packed import broken
+from snn4.data.readers.labels import check_labels
 from snn4.data.recordings import Recordings
-from snn4.data.sets.events import Bins, EventSource, load_arrays
+from snn4.data.sets.events import Bins, EventSource, consistent, load_arrays
 from snn4.data.sets.source import Card
 
 __all__ = ["NMNIST", "Nmnist"]
@@ -30,26 +30,27 @@ class Nmnist(EventSource):
         if verify:
             self.check(folder)
         names = ("code_hi", "code_lo", "dt_hi", "dt_lo", "offsets", "label", "is_test")
-        found = load_arrays(folder / _FILE, names)
-        code = found["code_hi"].astype(np.int64) << 8 | found["code_lo"].astype(np.int64)
-        dt = found["dt_hi"].astype(np.int64) << 8 | found["dt_lo"].astype(np.int64)
-        offsets = found["offsets"].astype(np.int64)
-        try:
+        path = folder / _FILE
+        found = load_arrays(path, dict.fromkeys(names, 1))
+        with consistent(path, "recordings with their labels"):
+            code = found["code_hi"].astype(np.int64) << 8 | found["code_lo"].astype(np.int64)
+            dt = found["dt_hi"].astype(np.int64) << 8 | found["dt_lo"].astype(np.int64)
+            offsets = found["offsets"].astype(np.int64)
             # time counts from the beginning of each recording
             total = np.concatenate([[0], np.cumsum(dt)])
             t = total[1:] - np.repeat(total[offsets[:-1]], np.diff(offsets))
             x, y, p = code // (2 * _SIDE), code % (2 * _SIDE) // 2, code & 1
+            if len(x) and int(x.max()) >= _SIDE:
+                raise ValueError(f"an event at x = {x.max()} of {_SIDE}")
             every = Recordings(
                 t=t,
                 address=(p * _SIDE + y) * _SIDE + x,
                 offsets=offsets,
-                targets=found["label"].astype(np.int64),
+                targets=check_labels(found["label"], len(offsets) - 1, len(self.card.classes), path),
                 shape=(2, _SIDE, _SIDE),
             )
             test = found["is_test"].astype(bool)
             return every.take(np.flatnonzero(~test)), every.take(np.flatnonzero(test))
-        except (ValueError, IndexError) as cause:
-            raise broken(folder / _FILE, f"is inconsistent ({cause})", "recordings with their labels") from cause
 
 
 NMNIST = Nmnist(

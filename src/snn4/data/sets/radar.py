@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from snn4.data.readers.packed import broken
+from snn4.data.readers.labels import check_labels
 from snn4.data.recordings import Recordings
-from snn4.data.sets.events import Bins, EventSource, load_arrays
+from snn4.data.sets.events import Bins, EventSource, consistent, load_arrays
 from snn4.data.sets.source import Card
 
 __all__ = ["RADAR", "Radar"]
@@ -28,19 +28,21 @@ class Radar(EventSource):
         """Training and test recordings."""
         if verify:
             self.check(folder)
-        found = load_arrays(folder / _FILE, ("t", "channel", "offsets", "label", "train_idx", "test_idx"))
-        try:
+        path = folder / _FILE
+        found = load_arrays(path, dict.fromkeys(("t", "channel", "offsets", "label", "train_idx", "test_idx"), 1))
+        with consistent(path, "recordings with their labels"):
             every = Recordings(
                 # stored in units of 0.1 ms
                 t=found["t"].astype(np.int64) * 100,
                 address=found["channel"].astype(np.int64),
                 offsets=found["offsets"].astype(np.int64),
-                targets=found["label"].astype(np.int64),
+                targets=check_labels(found["label"], len(found["offsets"]) - 1, len(self.card.classes), path),
                 shape=(6,),
             )
-            return every.take(found["train_idx"].astype(np.int64)), every.take(found["test_idx"].astype(np.int64))
-        except (ValueError, IndexError) as cause:
-            raise broken(folder / _FILE, f"is inconsistent ({cause})", "recordings with their labels") from cause
+            chosen = np.concatenate([found["train_idx"], found["test_idx"]])
+            if len(np.unique(chosen)) < len(chosen):
+                raise ValueError("a recording is chosen twice")
+            return every.take(found["train_idx"]), every.take(found["test_idx"])
 
 
 RADAR = Radar(

@@ -43,7 +43,7 @@ class Shd(EventSource):
 
     def _part(self, folder: Path, part: str) -> Recordings:
         names = ("label", "speaker", "n_bins", "n_spikes", "stream_lengths")
-        found = load_arrays(folder / _META, [f"{part}_{name}" for name in names])
+        found = load_arrays(folder / _META, {f"{part}_{name}": 1 for name in names})
         meta: dict[str, NDArray[Any]] = {name: found[f"{part}_{name}"].astype(np.int64) for name in names}
         path = folder / f"shd_{part}.xz"
         raw = np.frombuffer(unpack(path), np.uint8)
