@@ -20,7 +20,8 @@ __all__ = ["TimedNorm"]
 class TimedNorm(Stateful):
     """Abstract: a norm that knows the time, for sequences of at most `steps` steps.
 
-    A subclass writes `steps_from`. Run in chunks, the second chunk goes on at the step where the first ended.
+    A subclass writes `steps_from`. Run in chunks, the second chunk goes on at the step where the first ended; there
+    `torch.compile` breaks its graph, because the number of the step decides what runs.
 
     Args:
         num_features: channels, axis 2.
