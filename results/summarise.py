@@ -260,7 +260,7 @@ _ROUTE_WORDS = {
         "header": ("実験", "経路", "T", "テスト正解率、%", "1バッチのメモリ、MiB", "1バッチの時間、ms", "発火率、%"),
         "stream": "ストリーム上",
         "more": (
-            "同じ小さなネットワーク（Fashion-MNIST、T = 4、LIF と ATan）を、同じレシピで個別の調整なしに学習した結果\n"
+            "同じ小さなネットワーク（Fashion-MNIST、T = 4、LIF と ATan）を、同じレシピで個別の調整なしに学習した結果"
             "（`snn4 run direct_training --kinds routes`）："
         ),
     },
