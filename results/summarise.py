@@ -166,7 +166,7 @@ WORDS = {
         "short": "シード1つ、少ない学習量: {samples:,}サンプルを{epochs}エポック。",
         "full": "通常の学習量: {samples:,}サンプルを{epochs}エポック。",
         "surrogate": "サロゲート",
-        "route": "ルート",
+        "route": "経路",
         "neuron": "ニューロン",
         "columns": (
             "シード数",
