@@ -5,6 +5,7 @@ import json
 import pytest
 
 from snn4.cli.listing import KINDS
+from snn4.recipes.tables import markdown
 
 
 def rows(snn4, kind: str) -> dict[str, dict[str, str]]:
@@ -152,3 +153,65 @@ def test_doctor_tells_what_is_missing(snn4, monkeypatch):
     assert "missing, needed for a test: pip install no-such-library" in out
     (line,) = (line for line in out.splitlines() if "g++" in line and "clang" not in line)
     assert "not found" in line
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"recipes"}))
+@pytest.mark.parametrize("width", ["80", "120"])
+def test_names_and_keys_are_never_cut(snn4, monkeypatch, kind, width):
+    monkeypatch.setenv("COLUMNS", width)
+    out = snn4(f"list {kind}").out
+    words = set(out.replace(",", " ").split())
+    for row in rows(snn4, kind).values():
+        for text in (row["name"], row.get("paper", ""), row["what"], row.get("learnable", "")):
+            assert set(text.replace(",", " ").split()) <= words
+
+
+def test_a_row_begins_with_its_name_where_the_table_is_too_wide(snn4, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = snn4("list neurons --pattern plif").out.splitlines()
+    assert lines[:2] == ["neurons", "plif"]
+    assert "    paper: fang2021plif" in lines
+    assert max(map(len, lines)) <= 80
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "┏" in snn4("list neurons --pattern plif").out
+
+
+def test_a_pattern_does_not_ask_for_capitals(snn4):
+    assert set(rows(snn4, "neurons --pattern cubalif")) == {"CubaLIF"}
+    assert set(rows(snn4, "models --pattern *RESNET20")) == {"resnet20"}
+
+
+@pytest.mark.parametrize("more", ["", " --json"])
+def test_a_pattern_that_matches_nothing_is_told(snn4, more):
+    answer = snn4(f"list neurons --pattern x*{more}")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == (
+        "snn4: no neuron matches 'x*': expected a name, with wildcards. snn4 list neurons shows all.\n"
+    )
+
+
+def test_list_without_a_kind(snn4):
+    answer = snn4("list")
+    assert answer.code == 2
+    assert "snn4 list got no kind: expected one of recipes, models, neurons," in answer.err
+    assert "For example: snn4 list neurons" in answer.err
+    for kind in KINDS:
+        assert kind in next(line for line in snn4("--help").out.splitlines() if line.startswith("  list "))
+
+
+def test_the_tables_of_a_study_are_tables(capsys, monkeypatch, tmp_path):
+    from snn4.cli.summary import show
+
+    cells = [["arm", "test, %"], ["a|b", "97.00 ± 0.12"], ["[dim]", "failed"]]
+    result = {"seed": 0, "table": f"### first\n\n{markdown(cells)}\n### second\n\n{markdown(cells)}"}
+    monkeypatch.setenv("COLUMNS", "80")
+    show(result, tmp_path)
+    out = capsys.readouterr().out
+    assert "|---" not in out
+    assert "###" not in out
+    assert out.count("│ a|b   │ 97.00 ± 0.12 │") == 2
+    assert out.count("[dim]") == 2
+    wide = [[f"quantity {n}, %" for n in range(11)], [f"{n}.00 ± 0.12" for n in range(11)]]
+    show({"seed": 0, "table": f"### wide\n\n{markdown(wide)}"}, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["wide", "0.00 ± 0.12", "    quantity 1, %: 1.00 ± 0.12"]

@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, Command]] = {
     "eval": ("evaluate the trained networks of a run folder", evaluate.evaluate),
     "report": ("write the report of a run folder again", report.report),
     "profile": ("spikes, operations, energy, memory and latency of a run's networks", profile.profile),
-    "list": ("recipes, neurons, surrogates, routes, encoders or datasets", listing.listing),
+    "list": ("recipes, models, neurons, surrogates, routes, encoders or datasets", listing.listing),
     "cite": ("the BibTeX entries of what you used", cite.cite),
     "doctor": ("versions, compilers, GPU, data: what this machine has", doctor.doctor),
 }

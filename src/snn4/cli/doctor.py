@@ -13,7 +13,7 @@ from pathlib import Path
 
 import snn4
 from snn4.cli.options import parse
-from snn4.cli.summary import console
+from snn4.cli.tables import console
 from snn4.core.optional import need
 
 __all__ = ["doctor"]

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_type_hints
 
 from snn4.cli.options import parse
-from snn4.cli.summary import console
+from snn4.cli.tables import show_rows
 from snn4.core.errors import OptionError, suggest
-from snn4.core.optional import need
 
 __all__ = ["KINDS", "listing", "members"]
 
@@ -27,7 +26,7 @@ class List:
     kind: str
     """recipes, models, neurons, surrogates, routes, encoders or datasets"""
     pattern: str = "*"
-    """Only names like this, with wildcards: `snn4 list models --pattern "*resnet*"`."""
+    """Only names like this, with wildcards, capitals or not: `snn4 list models --pattern "*resnet*"`."""
     json: bool = False
     """Print the rows as JSON."""
 
@@ -39,22 +38,25 @@ def listing(args: Sequence[str]) -> None:
         args: the words after `snn4 list`.
 
     Raises:
-        OptionError: an unknown kind.
+        OptionError: no kind, an unknown one, or a pattern that no name matches.
     """
+    if not args:
+        raise OptionError("snn4 list got no kind", f"one of {', '.join(KINDS)}", "For example: snn4 list neurons")
     go = parse(List, args, "snn4 list")
     if go.kind not in KINDS:
         raise OptionError(f"snn4 list got {go.kind!r}", "a kind of member", suggest(go.kind, list(KINDS)))
-    rows = [row for row in KINDS[go.kind]() if fnmatch.fnmatch(row["name"], go.pattern)]
+    pattern = go.pattern.casefold()
+    rows = [row for row in KINDS[go.kind]() if fnmatch.fnmatchcase(row["name"].casefold(), pattern)]
+    if not rows:
+        one = go.kind.removesuffix("s")
+        raise OptionError(
+            f"no {one} matches {go.pattern!r}", "a name, with wildcards", f"snn4 list {go.kind} shows all."
+        )
     if go.json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return
-    table = need("rich.table", "to print tables").Table(title=go.kind)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == "name")
-    for row in rows:
-        table.add_row(*(row.get(column, "") for column in columns))
-    console().print(table)
+    show_rows(go.kind, columns, [[row.get(column, "") for column in columns] for row in rows])
 
 
 def members(package: str, base: type = object) -> Iterator[tuple[str, Any]]:

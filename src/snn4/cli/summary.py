@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from snn4.cli.tables import console, show_rows
 from snn4.core.optional import need
 
 __all__ = ["show", "show_values"]
@@ -75,7 +76,10 @@ def show(result: Mapping[str, Any], folder: Path, lang: str = "en") -> None:
         console().print(table)
         console().print(words["note"], style="dim", soft_wrap=True)
     if isinstance(result.get("table"), str):  # a study of many runs
-        console().print(result["table"], markup=False, soft_wrap=True)
+        from snn4.recipes.tables import cells_of
+
+        for heading, (columns, *lines) in cells_of(result["table"]).items():
+            show_rows(heading, columns, lines)
     console().print(f"{words['files']}: {folder}", soft_wrap=True, markup=False)
     if (folder / "report.html").exists():
         console().print(f"{words['report']}: {folder / 'report.html'}", soft_wrap=True, markup=False)
@@ -167,8 +171,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         elif not isinstance(value, (list, tuple)):
             rows.append((f"{prefix}{key}", value))
     return rows
-
-
-def console() -> Any:
-    """The console for standard output, as it is now (a test, or a pipe, may have replaced it)."""
-    return need("rich.console", "to print tables").Console()

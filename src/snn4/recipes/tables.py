@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["COLUMNS", "Cells", "Column", "Row", "grouped", "markdown", "percent", "table"]
+__all__ = ["COLUMNS", "Cells", "Column", "Row", "cells_of", "grouped", "markdown", "percent", "table"]
 
 Row = Mapping[str, Any]
 """What one run of a study leaves behind."""
@@ -120,6 +121,27 @@ def markdown(cells: Cells) -> str:
     """
     lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in cells]
     return "\n".join([lines[0], f"|{'---|' * len(cells[0])}", *lines[1:]]) + "\n"
+
+
+def cells_of(text: str) -> dict[str, Cells]:
+    r"""The tables of a study from the text that stands in its result, heading to cells.
+
+    Args:
+        text: headings, `### NAME`, each with a table of `markdown` below it.
+
+    Example:
+        >>> cells_of("### all\n\n" + markdown([["name", "%"], ["a|b", ""]]))
+        {'all': [['name', '%'], ['a|b', '']]}
+    """
+    found: dict[str, Cells] = {}
+    heading = ""
+    for line in text.splitlines():
+        if line.startswith("### "):
+            heading = line.removeprefix("### ")
+        elif line.startswith("|") and not line.startswith("|---"):
+            cells = re.split(r"(?<!\\)\|", line)[1:-1]
+            found.setdefault(heading, []).append([cell.strip().replace("\\|", "|") for cell in cells])
+    return found
 
 
 def _mean(rows: Sequence[Row], key: str) -> float:
