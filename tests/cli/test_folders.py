@@ -74,3 +74,18 @@ def test_what_lies_beside_a_folder_of_the_user_is_left_alone():
     Path("latest").write_text("mine")
     forget_empty(new_run("fake", 0, Path("here"), NOON))
     assert [path.name for path in Path().iterdir()] == ["latest"]
+
+
+def test_runs_are_looked_for_nearby_only(tmp_path, monkeypatch):
+    near, far = tmp_path / "runs/fake/one", tmp_path / "a/b/c/d"
+    for folder in (near, far):
+        folder.mkdir(parents=True)
+        made(folder)
+    (tmp_path / "circle").symlink_to(tmp_path)
+    with pytest.raises(CheckpointError, match="Did you mean ") as found:
+        find_run(tmp_path)
+    assert found.value.advice == f"Did you mean {near} or runs/fake/one?"
+    # and not for long
+    monkeypatch.setattr("snn4.cli.folders._SECONDS", -1.0)
+    with pytest.raises(CheckpointError, match="Make a run with"):
+        find_run(tmp_path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +16,8 @@ __all__ = ["CONFIG", "find_run", "forget_empty", "new_run"]
 
 RUNS = Path("runs")
 CONFIG = "config.json"
+# where a run folder that was meant may lie: runs/RECIPE/TIME-seedN below the folder that was named
+_LEVELS, _SECONDS = 3, 0.5
 
 
 def new_run(recipe: str, seed: int, out: Path | None, now: datetime | None = None) -> Path:
@@ -105,7 +109,24 @@ def find_run(folder: Path) -> Path:
 
 
 def _advice(folder: Path) -> str:
-    runs = sorted(path.parent for base in (folder, RUNS) for path in base.glob(f"**/{CONFIG}"))
+    runs = sorted(run for base in (folder, RUNS) for run in _runs_below(base))
     if not runs:
         return "Make a run with: snn4 run digits"
     return "Did you mean " + " or ".join(str(run) for run in dict.fromkeys(runs[-3:])) + "?"
+
+
+def _runs_below(base: Path) -> Iterator[Path]:
+    """Run folders near a folder; what is not found quickly is not worth the wait."""
+    until = time.monotonic() + _SECONDS
+    level = [base]
+    for _ in range(_LEVELS + 1):
+        below: list[Path] = []
+        for folder in level:
+            if time.monotonic() > until:
+                return
+            # a folder that cannot be read holds no run of this user; links may lead in circles
+            with contextlib.suppress(OSError), os.scandir(folder) as entries:
+                if (folder / CONFIG).is_file():
+                    yield folder
+                below += [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        level = sorted(below)
