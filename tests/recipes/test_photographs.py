@@ -111,6 +111,16 @@ def test_without_a_gpu_it_says_what_there_is_instead(name, tmp_path, run):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_recipe_for_a_cpu_is_not_said_to_have_a_small_one(tmp_path, run):
+    recipe = get("digits")
+    config = recipe.smoke()
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, device="cuda"))
+    with pytest.raises(OptionError, match="torch sees none") as found:
+        run(recipe, config, tmp_path)
+    assert found.value.advice == "Leave --train.device away."
+
+
 def made_up(count):
     images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     split = Split(images, torch.arange(count) % 10)

@@ -389,6 +389,26 @@ def test_what_does_not_go_together_is_refused_before_data_is_read(options, train
         )
 
 
+@pytest.mark.parametrize(
+    ("words", "away"),
+    [
+        ("--neuron.kind adex --neuron.tau 3", "--neuron.tau None"),
+        ("--neuron.kind adex --neuron.learn-tau", "--neuron.no-learn-tau"),
+        ("--neuron.kind adex --neuron.tau 3 --neuron.learn-tau", "--neuron.tau None --neuron.no-learn-tau"),
+        ("--neuron.kind psn --neuron.v-reset 0", "--neuron.v-reset None"),
+    ],
+)
+def test_what_a_neuron_has_not_is_named_and_the_advice_can_be_followed(words, away):
+    from snn4.cli.run import _parse
+
+    config, _ = _parse(get("digits").config(), words.split(), "digits", "")
+    with pytest.raises(OptionError, match=f"is set for --neuron.kind {config.neuron.kind}, that is") as found:
+        config.neuron.factory(4)
+    assert f"Leave it away: {away}." in found.value.advice
+    config, _ = _parse(get("digits").config(), [*words.split(), *away.split()], "digits", "")
+    config.neuron.factory(4)
+
+
 def test_options_that_would_be_passed_over_are_refused():
     from snn4.recipes.comparison import make_networks
 

@@ -46,10 +46,13 @@ def fit_configs(experiment: Experiment, config: RunConfig) -> dict[str, FitConfi
         OptionError: options out of range, or a GPU where there is none.
     """
     if config.train.device == "cuda" and not torch.cuda.is_available():
+        advice = "Leave --train.device away."
+        if getattr(type(config), "small", None) is not None:
+            advice = "--small is for a CPU; --train.device cpu trains the same network there, for days."
         raise OptionError(
             f"{experiment.recipe} is to train on a GPU, and torch sees none",
             "a GPU of NVIDIA and torch for CUDA",
-            "A recipe for a GPU has --small for a CPU; --train.device cpu trains the same network there, for days.",
+            advice,
         )
     usual = config.train if experiment.timed is None else experiment.timed.train
     # the opponents have no state, and so no time to put outermost

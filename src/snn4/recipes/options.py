@@ -85,18 +85,24 @@ class NeuronOptions:
         given = {name: value for name, value in said.items() if value is not None}
         for name in given:
             if not members.accepts(member, name):
-                option = "--neuron.learn-tau" if name == "tau" and self.tau is None else f"--neuron.{name}"
-                raise OptionError(
-                    f"{option.replace('_', '-')} is set for {member.__name__}, which has no {name}",
-                    "an option of this neuron",
-                    f"Leave it away (--neuron.{name.replace('_', '-')} none, --neuron.no-learn-tau), "
-                    "and give it --neuron.settings of its own.",
-                )
+                raise self._unfit(member, name)
         if given.get("v_reset") == "soft":
             given["v_reset"] = None
         if members.accepts(member, "detach_reset"):
             given["detach_reset"] = self.detach_reset
         return given | members.settings("--neuron.settings", self.settings, member)
+
+    def _unfit(self, member: Callable[..., Any], name: str) -> OptionError:
+        """Why an option and this neuron do not go together. Who gave it, the user or the recipe, is not known here."""
+        value, dashed = getattr(self, name), name.replace("_", "-")
+        learned = name == "tau" and self.learn_tau
+        words = "--neuron.learn-tau" if learned and value is None else f"--neuron.{dashed} {value}"
+        away = [f"--neuron.{dashed} None"] * (value is not None) + ["--neuron.no-learn-tau"] * learned
+        return OptionError(
+            f"{words} is set for --neuron.kind {self.kind}, that is {member.__name__}, which has no {name}",
+            "options that this neuron has",
+            f"Leave it away: {' '.join(away)}. Arguments of its own go into --neuron.settings.",
+        )
 
     def _surrogate(self) -> Surrogate | None:
         if self.surrogate is None:
