@@ -11,9 +11,9 @@ from snn4 import nn
 from snn4.core.errors import OptionError
 from snn4.data import Compose, DataSet, Flip, Split
 from snn4.models import mlp
-from snn4.recipes import get, integer_lif, online, sltt_memory, study, tclif_sequence
+from snn4.recipes import dsr, get, integer_lif, online, sltt_memory, study, tclif_sequence
 from snn4.recipes.common import read_config
-from snn4.recipes.options import TrainingOptions
+from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.tasks import make_task, shown
 from snn4.training import evaluate
 
@@ -205,3 +205,80 @@ def test_an_image_is_shown_at_every_step_and_augmented_as_the_options_say():
     xs = task.encode(data.train.inputs[:2], torch.Generator())
     assert xs.shape[:2] == (3, 2)
     assert torch.equal(xs[0], xs[2])
+
+
+ALIF = NeuronOptions(kind="alif")
+
+
+def test_rows_are_called_by_the_neuron_that_was_made(run, tmp_path, made):
+    for name in ("sequence", "integer"):
+        (tmp_path / name).mkdir()
+    recipe = get("tclif_sequence")
+    config = dataclasses.replace(recipe.smoke(), hidden=(4, 4), cells=("lif", "alif"), neuron=ALIF)
+    result = run(recipe, config, tmp_path / "sequence")
+    assert [row["cell"] for row in result["study"]] == ["ALIF of --neuron", "alif"]
+    assert "| ALIF of --neuron |" in result["table"]
+    recipe = get("integer_lif")
+    result = run(recipe, dataclasses.replace(recipe.smoke(), neuron=ALIF), tmp_path / "integer")
+    assert "| ALIF of T D steps, % |" in result["table"]
+    assert [row.get("neuron") for row in result["study"]] == [None, "ALIF"]
+    # a learned tau is no other neuron
+    for neuron, about in ((ALIF, "ALIF"), (NeuronOptions(kind="plif"), "LIF"), (NeuronOptions(kind="psn"), "PSN")):
+        assert dsr.arms(dataclasses.replace(dsr.Config(), neuron=neuron))["bptt-lif"].about == f"BPTT, {about}"
+
+
+def test_rows_that_do_not_name_their_neuron_are_of_lif():
+    found = {"test_accuracy": 0.5, "spikes_per_sample": 1.0, "energy_pj": {"compute": [1.0, 2.0]}, "levels": 2}
+    differs = {"twin_differs": 0, "twin_spikes": 9}
+    one = {"model": "integer", "twin_test_accuracy": 0.5, "float32": differs, "float64": differs, **found}
+    header, _ = integer_lif.tables([one, {"model": "lif", **found}])["counts and spikes"]
+    assert header.count("LIF") == 2
+    assert "LIF of T D steps, %" in header
+
+
+def changed(config, option, value):
+    """The options with one of them, as `train.route`, set."""
+    part, _, name = option.partition(".")
+    return dataclasses.replace(config, **{part: dataclasses.replace(getattr(config, part), **{name: value})})
+
+
+ROUTED = ["tclif_sequence", "dsr", "integer_lif", "online", "sltt_memory", "direct_training", "leak_study"]
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        *((name, "train.route", "sltt") for name in ROUTED),
+        *((name, "train.route_settings", ("k=2",)) for name in ROUTED[:2]),
+        *((name, "train.online", "batch") for name in [*ROUTED, "learning_dynamics"]),
+        ("direct_training", "neuron.kind", "alif"),
+        ("lsg_ablation", "neuron.surrogate", "atan"),
+        ("lsg_ablation", "neuron.tau", 3.0),
+        ("lsg_ablation", "neuron.learn_tau", False),
+        ("dalif_ablation", "neuron.kind", "alif"),
+        ("dalif_ablation", "neuron.settings", ("alpha=0.5",)),
+        ("dalif_ablation", "neuron.tau", 3.0),
+        ("learning_dynamics", "neuron.surrogate", "triangle"),
+        ("leak_study", "timing.tau_v", 3.0),
+    ],
+)
+def test_what_a_study_settles_itself_is_refused(name, option, value, run, tmp_path, made):
+    recipe = get(name)
+    words = "--" + option.replace("_", "-")
+    with pytest.raises(OptionError, match=f"{name} got {words} .*: expected no {words}, which it settles itself"):
+        run(recipe, changed(recipe.smoke(), option, value), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_study_settles_may_be_said_as_it_stands(run, tmp_path, made):
+    from snn4.recipes.fixed import settled
+
+    config = changed(get("direct_training").smoke(), "neuron.kind", "LIF")
+    settled("direct_training", config, ["neuron.kind", "train.route"], "")
+
+
+def test_neurons_of_the_fingers_data_are_its_own(run, tmp_path, made):
+    recipe = get("trt")
+    config = dataclasses.replace(recipe.smoke(), sets=("braille",), neuron=ALIF)
+    with pytest.raises(OptionError, match="--neuron.kind alif"):
+        run(recipe, config, tmp_path)

@@ -165,3 +165,15 @@ def test_options_that_do_not_fit_are_refused():
         recipe = get(name)
         with pytest.raises(OptionError):
             recipe.experiment(dataclasses.replace(recipe.smoke(), **options))
+
+
+def test_what_the_options_make_of_the_lif_is_called_so():
+    from snn4.recipes import side_by_side
+    from snn4.recipes.options import NeuronOptions
+    from snn4.recipes.shd import experiment_of
+
+    config = dataclasses.replace(get("shd_neurons").smoke(), cells=("lif",), neuron=NeuronOptions(kind="alif"))
+    trial = side_by_side._trial(config, experiment_of, "lif", rates_of(config), 0)
+    assert trial.labels["cell"] == "ALIF of --neuron"
+    config = dataclasses.replace(config, neuron=get("shd_neurons").smoke().neuron)
+    assert side_by_side._trial(config, experiment_of, "lif", rates_of(config), 0).labels["cell"] == "lif"

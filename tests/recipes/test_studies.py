@@ -149,6 +149,50 @@ def test_parts_of_a_study_can_be_asked_for():
         arms(Config(only=("SLT",)))
 
 
+def test_the_baseline_is_called_by_its_surrogate():
+    from snn4.recipes.direct_training import Config, arms
+
+    neuron = NeuronOptions(surrogate="triangle", surrogate_settings=("width=2",))
+    found = arms(Config(neuron=neuron, kinds=("surrogates",)))
+    assert next(iter(found)) == ("baseline", "LIF, Triangle, BPTT")
+    members = [member for kind, member in found if kind == "surrogate"]
+    assert "ATan" in members
+    assert "Triangle" not in members
+    # settings of one surrogate are none of another
+    for options, _ in found.values():
+        options.factory(4)
+
+
+def test_neurons_without_what_the_study_sets_are_named():
+    from snn4.recipes.lsg_ablation import Config, arms
+
+    neuron = dataclasses.replace(Config().neuron, kind="psn")
+    with pytest.raises(OptionError, match="--neuron.kind psn, that is PSN, without tau and v_threshold") as found:
+        arms(Config(neuron=neuron))
+    kinds = found.value.advice.removeprefix("These have them: ").rstrip(".").split(", ")
+    assert {"lif", "klif", "cubalif"} <= set(kinds)
+    for kind in kinds:
+        assert len(arms(Config(neuron=dataclasses.replace(neuron, kind=kind)))) == 13
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_study_whose_every_run_failed_is_an_error(tmp_path, monkeypatch, capsys, again):
+    from snn4.cli import main
+
+    monkeypatch.setattr(study, "load", lambda *_args, **_options: made_up())
+    out = str(tmp_path / "one")
+    # e-prop does not serve norms
+    words = ["--smoke", "--quiet", "--train.route", "eprop", "--train.online", "batch"]
+    code = main(["run", "lsg_ablation", *words, "--out", out])
+    if again:
+        code = main(["resume", out, "--quiet"])
+    assert code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("snn4: all 7 runs of lsg_ablation failed, the first because EProp cannot serve norm1")
+    assert said.endswith(f"The table in {out} says why for each.")
+    assert "EProp cannot serve" in (tmp_path / "one/report.html").read_text(encoding="utf-8")
+
+
 def test_the_baseline_is_in_every_table_and_the_best_come_first():
     from snn4.recipes.direct_training import tables
 

@@ -30,8 +30,9 @@ from snn4.layers import DendriticLinear, Linear
 from snn4.models import srnn
 from snn4.neurons import ALIF, LI, LIF, PSN, TCLIF, brf, dh_lif, se_adlif
 from snn4.recipes.comparison import Build
+from snn4.recipes.options import NeuronOptions
 
-__all__ = ["FEED_FORWARD", "Cell", "Starts", "network"]
+__all__ = ["FEED_FORWARD", "Cell", "Starts", "called", "network"]
 
 Cell = Literal["lif", "alif", "brf", "se_adlif", "tc_lif", "dh_lif", "psn"]
 """The kind of the hidden neurons."""
@@ -54,6 +55,22 @@ class Starts:
     """brf: lowest and highest damping."""
     drive: float = 1.0
     """brf: factor of its input; with 1, as published, weights have to grow to dozens first."""
+
+
+def called(cell: str, options: NeuronOptions, steps: int) -> str:
+    """The name of a cell in a table: `lif` is what the options of `neuron` make of it.
+
+    Args:
+        cell: as `--cells` has it.
+        options: of `neuron`.
+        steps: of a sequence.
+
+    Example:
+        >>> [called(cell, NeuronOptions(kind="alif"), 4) for cell in ("alif", "lif")]
+        ['alif', 'ALIF of --neuron']
+    """
+    made = options.title(steps) if cell == "lif" else "LIF"
+    return cell if made == "LIF" else f"{made} of --neuron"
 
 
 def network(

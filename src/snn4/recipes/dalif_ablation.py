@@ -25,6 +25,7 @@ from snn4.data import DataSet
 from snn4.models import conv_net, mlp
 from snn4.objectives import cross_entropy
 from snn4.recipes.comparison import Experiment
+from snn4.recipes.fixed import settled
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import Arm, compare_arms, experiment_of
 from snn4.recipes.study import Study, study_runner
@@ -198,6 +199,8 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
     seeds_of(config)
     if not config.steps or min(config.steps) < 1:
         raise OptionError(f"--steps got {config.steps}", "whole numbers >= 1")
+    parts = [f"neuron.{name}" for name in ("kind", "settings", "tau", "learn_tau", "decay")]
+    settled("dalif_ablation", config, parts, "Its arms are DA-LIF, with --gains and --decays, and PLIF.")
     made = {name: arms(config, name) for name in config.sets}
     study.begin()
     own = {field.name for field in dataclasses.fields(_Stepped)} - {"steps"}

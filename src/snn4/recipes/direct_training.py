@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from snn4.core.errors import OptionError, suggest
 from snn4.recipes import members
+from snn4.recipes.fixed import ROUTE, settled
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import experiment_of, folder_name
 from snn4.recipes.study import Study, study_runner
@@ -35,7 +36,6 @@ TITLE = "Every surrogate, route and neuron in one recipe, Fashion-MNIST, T = 4"
 EXPECTED: dict[str, float] = {}
 
 Kind = Literal["surrogates", "routes", "neurons"]
-_BASELINE = "LIF, ATan, BPTT"
 # what stands in the table, the route's settings, the order of time, and the neuron where it is not LIF
 _ROUTES: tuple[tuple[str, str, tuple[str, ...], Literal["no", "batch", "step"], str], ...] = (
     ("BPTT, truncate=2", "bptt", ("truncate=2",), "no", "lif"),
@@ -83,7 +83,7 @@ class Config:
     hidden: tuple[int, ...] = (64,)
     """Widths of the hidden dense layers."""
     neuron: NeuronOptions = dataclasses.field(default_factory=NeuronOptions)
-    """Of the runs that do not vary the neuron; its surrogate, of those that do not vary it."""
+    """Of the runs that do not vary the neuron, an LIF; its surrogate, of those that do not vary it."""
     train: TrainingOptions = dataclasses.field(
         default_factory=lambda: TrainingOptions(weight_decay=0.05, shift=1, flip=True, autocast=True, threads=1)
     )
@@ -112,11 +112,13 @@ def arms(config: Config) -> dict[tuple[str, str], tuple[NeuronOptions, TrainingO
         OptionError: `--only` names a member that there is not.
     """
     neuron, train = config.neuron, config.train
-    found = {("baseline", _BASELINE): (neuron, train)}
+    usual = members.surrogate_member("--neuron.surrogate", neuron.surrogate or "atan")
+    found = {("baseline", f"LIF, {usual.__name__}, BPTT"): (neuron, train)}
     if "surrogates" in config.kinds:
         for name, member in members.surrogates().items():
-            if name != "atan":
-                found["surrogate", member.__name__] = (dataclasses.replace(neuron, surrogate=name), train)
+            if member is not usual:
+                changed = dataclasses.replace(neuron, surrogate=name, surrogate_settings=())
+                found["surrogate", member.__name__] = (changed, train)
     if "routes" in config.kinds:
         for label, route, settings, online, kind in _ROUTES:
             changed = dataclasses.replace(train, route=route, route_settings=settings, online=online)
@@ -162,6 +164,7 @@ def _trials(config: Config, keys: Sequence[tuple[str, str]], budget: Literal["sh
 def carry_out(study: Study, config: Config) -> dict[str, Any]:
     """Train every member once, then the best of each kind in full; write tables, pictures and the page."""
     seeds_of(config)
+    settled("direct_training", config, ("neuron.kind", *ROUTE), "It compares them: see --kinds and --only.")
     keys = list(arms(config))
     study.begin()
     rows = run_trials(study, _trials(config, keys, "short"))
@@ -203,6 +206,7 @@ def draw(rows: Sequence[Row]) -> dict[str, Figure]:
 
     found: dict[str, Figure] = {}
     for kind, budget, some in _parts(rows):
+        marked = next((row["member"] for row in some if row["kind"] == "baseline"), None)
         whole = grouped([row for row in some if "failed" not in row], ["member"])
         if not whole:
             continue
@@ -215,6 +219,6 @@ def draw(rows: Sequence[Row]) -> dict[str, Figure]:
         ):
             values = {member: [scale * row[key] for row in many] for (member,), many in whole.items()}
             order = order or sorted(values, key=lambda member: -statistics.mean(values[member]))
-            pictures.ranking(values, across=across, marked=_BASELINE, order=order, ax=ax, title=title)
+            pictures.ranking(values, across=across, marked=marked, order=order, ax=ax, title=title)
         found[f"{kind}s, {budget} budget"] = drawing
     return found

@@ -26,6 +26,7 @@ from snn4.models import mlp
 from snn4.neurons import DSRIF, DSRLIF
 from snn4.profiling import representation_error
 from snn4.recipes.costs import step_cost
+from snn4.recipes.fixed import ROUTE, settled
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.study import Study, seeded, study_runner, three
 from snn4.recipes.tables import Cells, Row, percent
@@ -61,7 +62,7 @@ class Config:
     limit: int | None = 20_000
     """Use only so many training samples."""
     neuron: NeuronOptions = dataclasses.field(default_factory=NeuronOptions)
-    """The LIF that BPTT trains."""
+    """Of the network that BPTT trains beside the same IF."""
     train: TrainingOptions = dataclasses.field(
         default_factory=lambda: TrainingOptions(batch_size=64, weight_decay=0.01, threads=1)
     )
@@ -103,7 +104,7 @@ def arms(config: Config) -> dict[str, Arm]:
         "dsr-if-held-alpha1": Arm("DSR, IF, both", integrate(6.0, 1.0), DSR()),
         "dsr-lif": Arm("DSR, LIF", leak, DSR()),
         "bptt-if": Arm("BPTT, the same IF", integrate(learned, 0.5), BPTT()),
-        "bptt-lif": Arm("BPTT, LIF", config.neuron.factory(), BPTT()),
+        "bptt-lif": Arm(f"BPTT, {config.neuron.title(config.steps)}", config.neuron.factory(config.steps), BPTT()),
         "ann": Arm("ANN", torch.nn.ReLU, None),
     }
 
@@ -112,6 +113,8 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
     """Train every network, look at its representation, then write the picture and the tables."""
     if not config.lengths or min(config.steps, *config.lengths) < 1:
         raise OptionError(f"--steps got {config.steps} and --lengths {config.lengths}", "whole numbers >= 1")
+    settled("dsr", config, ROUTE, "Each of its networks has a route of its own.")
+    every = arms(config)
     dataset = study.load("fashion")
     parts = three(dataset, 1 / 12, config)
     how = config.train.fit_config(config.epochs)
@@ -142,7 +145,6 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
             row["over_time"] = [_represented(config, mine, dataset, parts[2], length) for length in config.lengths]
         return row
 
-    every = arms(config)
     costs = {name: study.row(f"cost-{name}", lambda _, a=arm: measure(a)) for name, arm in every.items()}
     rows = [study.row(name, lambda f, n=name: train(n, every[n], costs[n], f)) for name in every]
     return study.end(rows, tables(rows), {"representation": draw(rows)})

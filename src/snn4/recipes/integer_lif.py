@@ -24,6 +24,7 @@ from snn4.layers import SpikingTwin
 from snn4.models import mlp
 from snn4.neurons import IntegerLIF, UnaryLIF, unary
 from snn4.profiling import profile
+from snn4.recipes.fixed import ROUTE, settled
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.study import Study, seeded, study_runner, three
 from snn4.recipes.tables import Cells, Row, percent
@@ -57,6 +58,7 @@ class Config:
     limit: int | None = 20_000
     """Use only so many training samples."""
     neuron: NeuronOptions = dataclasses.field(default_factory=NeuronOptions)
+    """Of the network of T D steps beside it."""
     train: TrainingOptions = dataclasses.field(
         default_factory=lambda: TrainingOptions(batch_size=64, weight_decay=0.01, threads=1)
     )
@@ -111,6 +113,8 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
     """Train both networks for every D, compare the twin, then write the picture and the table."""
     if config.steps < 1 or not config.levels or min(config.levels) < 1:
         raise OptionError(f"--steps got {config.steps} and --levels {config.levels}", "whole numbers >= 1")
+    settled("integer_lif", config, ROUTE, "Both networks are trained by BPTT.")
+    beside = {levels: config.neuron.title(config.steps * levels) for levels in config.levels}
     dataset = study.load("fashion")
     parts = three(dataset, 1 / 12, config)
     how = config.train.fit_config(config.epochs)
@@ -118,14 +122,14 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
 
     def run(kind: str, levels: int, folder: Path) -> Row:
         integer = kind == "integer"
-        neuron = (lambda: IntegerLIF(levels)) if integer else config.neuron.factory()
+        neuron = (lambda: IntegerLIF(levels)) if integer else config.neuron.factory(config.steps * levels)
         net = seeded(lambda: mlp(784, config.hidden, 10, neuron, norm=True), config.seed)
         task = shown(make_task(dataset, config.train), config.steps if integer else config.steps * levels)
         found = study.learn(folder, net, task, parts, how, seed=config.seed)
         row = {"model": kind, "levels": levels, "steps": config.steps, **found}
         xs = task.encode(parts[2].inputs[:_WATCHED], Generator())
         if not integer:
-            return {**row, **_costs(net, xs)}
+            return {**row, "neuron": beside[levels], **_costs(net, xs)}
         twin = SpikingTwin(net)
         return {
             **row,
@@ -154,18 +158,19 @@ def _costs(net: torch.nn.Module, xs: Tensor) -> Row:
 
 
 def tables(rows: list[Row]) -> dict[str, Cells]:
-    """The integer network, its twin and LIF, a line for each D."""
+    """The integer network, its twin and the other, a line for each D."""
+    name = _beside(rows)
     header = [
         "D",
         "integer, test accuracy, %",
         "its spiking twin, %",
-        "LIF of T D steps, %",
+        f"{name} of T D steps, %",
         "spikes that differ, float64",
         "float32",
         "spikes a sample, twin",
-        "LIF",
+        name,
         "energy, arithmetic alone, nJ, twin",
-        "LIF",
+        name,
     ]
     found = {(row["model"], row["levels"]): row for row in rows}
     lines: list[list[str]] = []
@@ -183,6 +188,11 @@ def tables(rows: list[Row]) -> dict[str, Cells]:
             ]
         )
     return {"counts and spikes": [header, *lines]}
+
+
+def _beside(rows: list[Row]) -> str:
+    """The neuron of the other networks; rows without one are of LIF."""
+    return next((row["neuron"] for row in rows if "neuron" in row), "LIF")
 
 
 def _range(picojoules: list[float]) -> str:
@@ -203,7 +213,7 @@ def draw(rows: list[Row]) -> Figure:
     ):
         series = {
             name: [[scale * row[key]] for row in rows if row["model"] == kind]
-            for kind, name in (("integer", "integer LIF"), ("lif", "LIF of T D steps"))
+            for kind, name in (("integer", "integer LIF"), ("lif", f"{_beside(rows)} of T D steps"))
         }
         study(levels, series, across="D", up=up, ax=ax, title="")
     return drawing

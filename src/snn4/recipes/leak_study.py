@@ -21,6 +21,7 @@ import torch
 from snn4.core.errors import OptionError
 from snn4.data import Split
 from snn4.recipes.comparison import make_networks, make_tasks
+from snn4.recipes.fixed import ROUTE, settled
 from snn4.recipes.options import TrainingOptions
 from snn4.recipes.study import Study, study_runner, three
 from snn4.recipes.tables import Cells, Column, Row
@@ -74,6 +75,8 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
     """Train every model with every leak and seed, then write the picture and the table."""
     if config.seeds < 1 or not config.leaks or len(set(config.leaks)) != len(config.leaks):
         raise OptionError(f"--seeds got {config.seeds} and --leaks {config.leaks}", "a seed, and leaks that differ")
+    settled("leak_study", config, ROUTE, "Exact spike times have no steps that a route could go through.")
+    settled("leak_study", config, ["timing.tau_v"], "Give the leaks with --leaks.")
     study.load("mnist")
     study.begin()
     rows = [

@@ -20,6 +20,7 @@ from snn4.models import mlp
 from snn4.profiling import gradient_flow, gradient_mismatch
 from snn4.recipes import members
 from snn4.recipes.comparison import Experiment, make_networks, splits
+from snn4.recipes.fixed import settled
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import folder_name
 from snn4.recipes.study import Study, study_runner
@@ -111,6 +112,10 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
             raise OptionError(f"--surrogates got {name!r}", "a surrogate", suggest(name, list(known)))
     if not config.steps or min(config.steps) < 1:
         raise OptionError(f"--steps got {config.steps}", "whole numbers >= 1")
+    settled("learning_dynamics", config, ["neuron.surrogate"], "Name them with --surrogates.")
+    settled(
+        "learning_dynamics", config, ["train.online"], "The gradients that it measures are those of whole sequences."
+    )
     study.begin()
     experiment = experiment_of(config)
     trials = [

@@ -19,6 +19,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from snn4.core.errors import OptionError
+from snn4.recipes import members
+from snn4.recipes.fixed import settled
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import Arm, compare_arms, experiment_of
 from snn4.recipes.study import Study, study_runner
@@ -96,8 +99,23 @@ class Config:
 
 
 def arms(config: Config) -> list[Arm]:
-    """Both parts."""
+    """Both parts.
+
+    Raises:
+        OptionError: a neuron that has nothing to vary.
+    """
     base = config.neuron
+    member = members.neuron_member("--neuron.kind", base.kind)
+    # what is varied, and what is set for all
+    needs = ["tau", "surrogate", *(name for name in ("v_threshold", "v_reset") if getattr(base, name) is not None)]
+    lacks = [name for name in needs if not members.accepts(member, name)]
+    if lacks:
+        fits = [kind for kind, one in members.kinds().items() if all(members.accepts(one, name) for name in needs)]
+        raise OptionError(
+            f"lsg_ablation got --neuron.kind {base.kind}, that is {member.__name__}, without {' and '.join(lacks)}",
+            f"a neuron with {', '.join(needs)}, which this study sets",
+            f"These have them: {', '.join(fits)}.",
+        )
     threshold = 1.0 if base.v_threshold is None else base.v_threshold
     own = 2 * threshold * math.sqrt(1 + _DECAY**2)
 
@@ -135,6 +153,8 @@ def arms(config: Config) -> list[Arm]:
 def carry_out(study: Study, config: Config) -> dict[str, Any]:
     """Search, train, and say what the source lets hope and what came out."""
     seeds_of(config)
+    parts = [f"neuron.{name}" for name in ("tau", "learn_tau", "surrogate", "surrogate_settings")]
+    settled("lsg_ablation", config, parts, "It varies them: see --widths, --decays and --starts.")
     made = arms(config)
     study.begin()
     # the two parts have budgets of their own

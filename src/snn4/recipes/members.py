@@ -22,7 +22,18 @@ from snn4.neurons import euler, exponential
 from snn4.surrogates import Surrogate
 from snn4.through_time import Neuron, Route
 
-__all__ = ["accepts", "default", "kinds", "make", "neuron_member", "route_member", "routes", "settings", "surrogates"]
+__all__ = [
+    "accepts",
+    "default",
+    "kinds",
+    "make",
+    "neuron_member",
+    "route_member",
+    "routes",
+    "settings",
+    "surrogate_member",
+    "surrogates",
+]
 
 Member = Callable[..., Any]
 # what a neuron may need besides its defaults: the length of a sequence, which a recipe knows, and an order, a setting
@@ -101,6 +112,15 @@ def neuron_member(option: str, name: str) -> Member:
             "Build the network by hand, with snn4.nn.DendriticLinear before each DHLIF.",
         )
     return member
+
+
+def surrogate_member(option: str, name: str) -> Member:
+    """A surrogate's class or builder by name.
+
+    Raises:
+        OptionError: there is none.
+    """
+    return _found(option, name, surrogates(), "a surrogate")
 
 
 def route_member(option: str, name: str) -> Member:

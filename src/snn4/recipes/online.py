@@ -29,6 +29,7 @@ from snn4.data import Split, delayed_recall
 from snn4.models import mlp
 from snn4.objectives import cross_entropy
 from snn4.recipes.costs import step_cost
+from snn4.recipes.fixed import ROUTE, settled
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.study import Study, seeded, study_runner
 from snn4.recipes.tables import Cells, Row, percent
@@ -93,6 +94,7 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
             f"{config.samples}",
             "a seed, trials of at least 2 steps, and at least 4 of them",
         )
+    settled("online", config, ROUTE, f"It trains along {', '.join(ROUTES)}.")
     study.begin()
     rows = [
         study.row(f"cost-{name}-T{steps}", lambda _, n=name, t=steps: _measure(config, n, t))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from snn4.core.errors import OptionError, suggest
+from snn4.core.errors import OptionError
 from snn4.core.quantity import Learned
 from snn4.neurons import euler, exponential
 from snn4.recipes import members
@@ -69,6 +69,19 @@ class NeuronOptions:
             build()  # a value out of range shows now, and not after the data was read
         return build
 
+    def title(self, steps: int | None = None) -> str:
+        """What tables call the neuron: its class, so that PLIF is an LIF that learns its tau.
+
+        Args:
+            steps: as `factory` takes it.
+
+        Example:
+            >>> NeuronOptions().title(), NeuronOptions(kind="alif").title()
+            ('LIF', 'ALIF')
+        """
+        with torch.random.fork_rng(devices=[]):
+            return type(self.factory(steps)()).__name__
+
     def _arguments(self, member: Callable[..., Any]) -> dict[str, Any]:
         """What the options say, as arguments of the neuron."""
         said: dict[str, Any] = {"v_threshold": self.v_threshold, "v_reset": self.v_reset}
@@ -113,12 +126,8 @@ class NeuronOptions:
                     "Name it: --neuron.surrogate atan.",
                 )
             return None
-        known = members.surrogates()
-        name = self.surrogate.lower().replace("_", "").replace("-", "")
-        if name not in known:
-            raise OptionError(f"--neuron.surrogate got {self.surrogate!r}", "a surrogate", suggest(name, list(known)))
-        option = "--neuron.surrogate-settings"
-        return members.make(option, known[name], members.settings(option, self.surrogate_settings, known[name]))
+        member, option = members.surrogate_member("--neuron.surrogate", self.surrogate), "--neuron.surrogate-settings"
+        return members.make(option, member, members.settings(option, self.surrogate_settings, member))
 
 
 @dataclasses.dataclass(frozen=True)

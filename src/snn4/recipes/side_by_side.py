@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 
 from snn4.core.errors import OptionError
-from snn4.recipes.cells import FEED_FORWARD, Cell
+from snn4.recipes.cells import FEED_FORWARD, Cell, called
 from snn4.recipes.comparison import Experiment
 from snn4.recipes.costs import step_cost
 from snn4.recipes.recipe import Main
@@ -95,7 +95,8 @@ def _trial(
     if cell == "relu":
         build = experiment.build
         experiment = dataclasses.replace(experiment, build=lambda _neuron, steps: build(torch.nn.ReLU, steps))
-    labels = {"cell": cell, "form": "recurrent" if recurrent else "feed-forward", "rate": rates[cell], "seed": seed}
+    name = called(cell, config.neuron, config.steps)
+    labels = {"cell": name, "form": "recurrent" if recurrent else "feed-forward", "rate": rates[cell], "seed": seed}
     return Trial(f"{cell}-seed{seed}", labels, experiment, one)
 
 

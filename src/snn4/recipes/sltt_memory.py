@@ -24,6 +24,7 @@ from snn4.data import DataSet
 from snn4.models import conv_net
 from snn4.objectives import tet
 from snn4.recipes.costs import step_cost
+from snn4.recipes.fixed import ROUTE, settled
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.study import Study, seeded, study_runner, three
 from snn4.recipes.tables import Cells, Row, percent
@@ -93,6 +94,7 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
             f"and --measured {config.measured}",
             "whole numbers >= 1",
         )
+    settled("sltt_memory", config, ROUTE, f"It trains along {', '.join(routes(config, config.steps))}.")
     dataset = study.load("fashion")
     study.begin()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from snn4.core.errors import CheckpointError, DataFileError, MissingLibraryError, Snn4Error, StorageError
+from snn4.core.errors import CheckpointError, DataFileError, MissingLibraryError, OptionError, Snn4Error, StorageError
 from snn4.core.files import read_json, write_json, write_text
 from snn4.data import DataSet, Split, load
 from snn4.kernels import keep_memory
@@ -174,6 +174,9 @@ class Study:
 
         Returns:
             What result.json holds.
+
+        Raises:
+            OptionError: every run failed; the page, which says why, is written before.
         """
         text = "\n".join(f"### {name}\n\n{markdown(cells)}" for name, cells in tables.items())
         result: dict[str, Any] = {
@@ -196,6 +199,13 @@ class Study:
                 metadata = {"Date": None} if kind == "svg" else None
                 figure.savefig(self.out / f"{self.recipe}-{words}.{kind}", dpi=160, metadata=metadata)
         write_study(self.out, self.title, result["command"], tables, pictures)
+        if rows and all("failed" in row for row in rows):
+            why = " ".join(str(rows[0]["failed"]).split()).rstrip(".")
+            raise OptionError(
+                f"all {len(rows)} runs of {self.recipe} failed, the first because {why}",
+                "one that can be trained",
+                f"The table in {self.out} says why for each.",
+            )
         return result
 
 

@@ -27,6 +27,8 @@ from snn4.models import srnn
 from snn4.neurons import ALIF, TCLIF
 from snn4.objectives import cross_entropy
 from snn4.profiling import profile
+from snn4.recipes.cells import called
+from snn4.recipes.fixed import ROUTE, settled
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.study import Study, seeded, study_runner, three
 from snn4.recipes.tables import Cells, Row, percent
@@ -102,7 +104,7 @@ def network(config: Config, cell: Cell) -> torch.nn.Module:
 
     made: dict[str, Callable[[], torch.nn.Module]] = {
         "tclif": tclif,
-        "lif": config.neuron.factory(),
+        "lif": config.neuron.factory(config.steps),
         "alif": lambda: ALIF(Learned(20.0), Learned(150.0)),
         "relu": torch.nn.ReLU,
     }
@@ -143,6 +145,7 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
     """Train the network with each kind of neuron, then write the picture and the table."""
     if not config.cells or len(set(config.cells)) != len(config.cells):
         raise OptionError(f"--cells got {config.cells}", "at least one, and none twice")
+    settled("tclif_sequence", config, ROUTE, "Its networks are trained by BPTT.")
     task, nets = task_of(config), {cell: network(config, cell) for cell in config.cells}
     how = config.train.fit_config(config.epochs)
     parts = three(study.load("mnist"), 1 / 12, config)
@@ -152,7 +155,7 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
         net = nets[cell]
         row = study.learn(folder, net, task, parts, how, seed=config.seed)
         found = profile(net, task.encode(parts[2].inputs[:_WATCHED], Generator()), batch_size=64)
-        return {"cell": cell, **row, "firing_rate": found.mean_firing_rate}
+        return {"cell": called(cell, config.neuron, config.steps), **row, "firing_rate": found.mean_firing_rate}
 
     rows = [study.row(cell, lambda folder, cell=cell: run(cell, folder)) for cell in config.cells]
     return study.end(rows, tables(rows), {"cells": draw(rows)})

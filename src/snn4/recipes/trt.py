@@ -22,6 +22,7 @@ from snn4.objectives import TemporalDecay, tet, trt
 from snn4.recipes import braille
 from snn4.recipes.comparison import Experiment
 from snn4.recipes.dalif_ablation import experiment_of_set
+from snn4.recipes.fixed import settled
 from snn4.recipes.options import NeuronOptions, TrainingOptions
 from snn4.recipes.search import folder_name
 from snn4.recipes.study import Study, study_runner
@@ -163,6 +164,9 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
     seeds = seeds_of(config)
     if config.steps < 1 or not config.sets:
         raise OptionError(f"--steps got {config.steps} and --sets {config.sets}", "a number >= 1 and at least one")
+    if "nmnist" not in config.sets:
+        fields = [f"neuron.{field.name}" for field in dataclasses.fields(config.neuron)]
+        settled("trt", config, fields, "Braille has the neurons of its recipe.")
     planned: list[tuple[Trial, Change]] = []
     for name in config.sets:
         for seed in seeds:
