@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 import torch
@@ -11,8 +12,8 @@ import torch
 from snn4 import nn
 from snn4.core.errors import CheckpointError, OptionError
 from snn4.data import DataSet, Split
-from snn4.recipes import get, study, trials
-from snn4.recipes.common import evaluate_folder, read_config
+from snn4.recipes import get, names, study, trials
+from snn4.recipes.common import evaluate_folder, read_config, report_folder
 from snn4.recipes.costs import step_cost, zero_gradient
 from snn4.recipes.options import NeuronOptions, TrainingOptions, command_line
 from snn4.recipes.tables import Column, table
@@ -64,6 +65,11 @@ def test_the_smoke_run_of_a_study_is_whole(studies, name):
     assert result["title"] in page
     assert "data:image/svg+xml" in page
     assert result["table"] == (out / f"{name}.md").read_text(encoding="utf-8")
+    # again, from its results alone; the layout of a picture that is drawn again may move by a hair
+    (out / "report.html").unlink()
+    again = report_folder(out, "ja").read_text(encoding="utf-8")
+    image = r"data:image/svg\+xml;base64,[^\"]+"
+    assert re.sub(image, "image", again) == re.sub(image, "image", page)
     assert not list(out.glob("runs/*/*.checkpoint*"))
     assert read_config(out)[1] == get(name).smoke()
     with pytest.raises(CheckpointError, match="study of many networks"):
@@ -147,6 +153,45 @@ def test_parts_of_a_study_can_be_asked_for():
     assert [member for _, member in only] == ["LIF, ATan, BPTT", "SLTT", "DSR"]
     with pytest.raises(OptionError, match="Did you mean SLTT"):
         arms(Config(only=("SLT",)))
+
+
+def test_a_line_says_which_run_of_the_study_it_is(tmp_path, monkeypatch, capsys):
+    import sys
+
+    from snn4.recipes.search import experiment_of
+
+    monkeypatch.setattr(study, "load", lambda *_args, **_options: made_up())
+    config = get("lsg_ablation").smoke()
+    for progress in (True, False):
+        out = tmp_path / str(progress)
+        trial = trials.Trial("first-run", {"seed": 0}, experiment_of("lsg_ablation", "", config), config)
+        trials.run_trials(study.Study("s", "", config, out, progress=progress), [trial])
+        said = capsys.readouterr().err
+        assert said.startswith("first-run  epoch 1/1  loss ") if progress else not said
+    # where a bar is drawn, the name stands above it
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert study._lines_of("second", progress=True) is None
+    assert study._lines_of("third", progress=False) is None
+    assert capsys.readouterr().err == "second\n"
+
+
+def test_every_study_can_write_its_page_again():
+    for name in names():
+        recipe = get(name)
+        assert (recipe.experiment is None) == (recipe.tables is not None) == (recipe.draw is not None), name
+
+
+def test_a_page_that_cannot_be_written_again_is_told(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="Finish it with: snn4 resume"):
+        report_folder(tmp_path)
+    result = {"schema": 1, "recipe": "trt", "title": "", "command": "", "study": [{"set": "nmnist"}]}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    with pytest.raises(CheckpointError, match="does not fit this version of snn4"):
+        report_folder(tmp_path)
+    (tmp_path / "result.json").write_text("{")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        report_folder(tmp_path)
 
 
 def test_the_baseline_is_called_by_its_surrogate():

@@ -1,4 +1,4 @@
-"""What can be done with a run folder afterwards: read its options, evaluate, profile."""
+"""What can be done with a run folder afterwards: read its options, evaluate, profile, report."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from snn4.profiling import profile as profile_network
 from snn4.recipes.comparison import FILES, PROFILED, SCHEMA, Experiment, deployed, make_networks, make_tasks
 from snn4.recipes.recipe import Recipe, get
 from snn4.training import Task, evaluate, load_weights
+from snn4.view import write_report, write_study
 
-__all__ = ["evaluate_folder", "profile_folder", "read_config", "rebuilt"]
+__all__ = ["evaluate_folder", "profile_folder", "read_config", "rebuilt", "report_folder", "study_result"]
 
 
 def read_config(folder: Path) -> tuple[Recipe, Any]:
@@ -154,3 +155,49 @@ def profile_folder(folder: Path, data: Path | None = None, download: bool = Fals
         xs = tasks[name].encode(dataset.test.inputs[:PROFILED], torch.Generator().manual_seed(config.seed))
         profiles[name] = profile_network(net, xs, batch_size=128)
     return side_by_side(profiles)
+
+
+def study_result(folder: Path) -> dict[str, Any] | None:
+    """What result.json of a run folder holds; None where it is no study's, missing or damaged."""
+    try:
+        result = read_json(folder / "result.json")
+    except (OSError, ValueError):
+        return None
+    return typing.cast("dict[str, Any]", result) if isinstance(result, dict) and "study" in result else None
+
+
+def report_folder(folder: Path, lang: str = "en") -> Path:
+    """Write report.html of a run folder again, of a comparison or a study, from its results alone.
+
+    Args:
+        folder: the run folder.
+        lang: of a comparison's page, "en" or "ja"; a study's is in English.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        CheckpointError: the run is not finished, its result is damaged, or a study's rows are of another version.
+    """
+    if not (folder / "result.json").is_file():
+        raise CheckpointError(
+            f"{folder} holds no result.json",
+            "the result of a finished run",
+            f"Finish it with: snn4 resume {folder}",
+        )
+    kept = study_result(folder)
+    if kept is None:
+        # what is damaged is told there
+        return write_report(folder, lang=lang)
+    try:
+        recipe = get(kept["recipe"])
+        if recipe.tables is None or recipe.draw is None:
+            raise TypeError(f"{recipe.name} is a comparison")
+        tables, pictures = recipe.tables(kept["study"]), recipe.draw(kept["study"])
+        return write_study(folder, kept["title"], kept["command"], tables, pictures)
+    except (OptionError, KeyError, TypeError) as cause:
+        raise CheckpointError(
+            f"{folder / 'result.json'} does not fit this version of snn4 ({type(cause).__name__}: {cause})",
+            "the rows of a study, as it leaves them",
+            f"Its tables and pictures lie in {folder}; use the snn4 release that wrote it for the page.",
+        ) from cause

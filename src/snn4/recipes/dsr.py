@@ -147,7 +147,7 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
 
     costs = {name: study.row(f"cost-{name}", lambda _, a=arm: measure(a)) for name, arm in every.items()}
     rows = [study.row(name, lambda f, n=name: train(n, every[n], costs[n], f)) for name in every]
-    return study.end(rows, tables(rows), {"representation": draw(rows)})
+    return study.end(rows, tables(rows), draw(rows))
 
 
 main = study_runner("dsr", TITLE, carry_out)
@@ -225,7 +225,7 @@ def _errors(rows: list[Row]) -> Cells:
     return lines
 
 
-def draw(rows: list[Row]) -> Figure:
+def draw(rows: list[Row]) -> dict[str, Figure]:
     """Error of the last hidden layer and accuracy against T, for DSR with IF."""
     from snn4.view.pictures import study
     from snn4.view.pictures.canvas import figure
@@ -239,7 +239,7 @@ def draw(rows: list[Row]) -> Figure:
     )
     study(lengths, error, across="time steps", up="error of the last layer (% of top)", ax=left, title="")
     study(lengths, accuracy, across="time steps", up="test accuracy (%)", ax=right, title="")
-    return drawing
+    return {"representation": drawing}
 
 
 def _last(found: Row) -> float:

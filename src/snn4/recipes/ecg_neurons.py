@@ -11,13 +11,13 @@ from snn4.recipes import side_by_side as study
 from snn4.recipes.ecg import EcgOptions, experiment_of
 from snn4.recipes.options import TrainingOptions
 
-__all__ = ["EXPECTED", "TITLE", "Config", "main", "tables"]
+__all__ = ["EXPECTED", "TITLE", "Config", "draw", "main", "tables"]
 
 TITLE = "Neurons side by side on the ECG, 36 of each"
 # those of a comparison stand in `ecg`
 EXPECTED: dict[str, float] = {}
 
-tables = study.tables
+tables, draw = study.tables, study.draw
 
 
 @dataclasses.dataclass(frozen=True)

@@ -145,7 +145,7 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
         for kind in ("integer", "lif")
     ]
     differ = sum(row["float64"]["twin_differs"] for row in rows if row["model"] == "integer")
-    return study.end(rows, tables(rows), {"counts and spikes": draw(rows)}, figures={"spikes that differ": differ})
+    return study.end(rows, tables(rows), draw(rows), figures={"spikes that differ": differ})
 
 
 main = study_runner("integer_lif", TITLE, carry_out)
@@ -199,7 +199,7 @@ def _range(picojoules: list[float]) -> str:
     return " to ".join(f"{one / 1000:,.0f}" for one in picojoules)
 
 
-def draw(rows: list[Row]) -> Figure:
+def draw(rows: list[Row]) -> dict[str, Figure]:
     """Accuracy and spikes against D, the integer network and LIF."""
     from snn4.view.pictures import study
     from snn4.view.pictures.canvas import figure
@@ -216,4 +216,4 @@ def draw(rows: list[Row]) -> Figure:
             for kind, name in (("integer", "integer LIF"), ("lif", f"{_beside(rows)} of T D steps"))
         }
         study(levels, series, across="D", up=up, ax=ax, title="")
-    return drawing
+    return {"counts and spikes": drawing}

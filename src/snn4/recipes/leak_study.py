@@ -82,7 +82,7 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
     rows = [
         study.row(name, lambda folder, k=kind, c=one: _run(study, c, k, folder)) for name, kind, one in _plan(config)
     ]
-    return study.end(rows, tables(rows), {"leaks": draw(rows)}, agreement=agreement(rows))
+    return study.end(rows, tables(rows), draw(rows), agreement=agreement(rows))
 
 
 main = study_runner("leak_study", TITLE, carry_out)
@@ -180,7 +180,7 @@ def tables(rows: list[Row]) -> dict[str, Cells]:
     return {"leaks": [header, *lines]}
 
 
-def draw(rows: list[Row]) -> Figure:
+def draw(rows: list[Row]) -> dict[str, Figure]:
     """Accuracy and spikes a neuron against the leak."""
     from snn4.view.pictures.canvas import figure
 
@@ -198,4 +198,4 @@ def draw(rows: list[Row]) -> Figure:
         pictures.study(
             [_name(leak) for leak in leaks], series, across="leak constant (windows)", up=up, ax=ax, title=""
         )
-    return drawing
+    return {"leaks": drawing}

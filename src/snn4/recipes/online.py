@@ -107,7 +107,7 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
             rows.append(study.row(f"{name}-loop-seed{seed}", lambda f, n=name, c=mine: _in_the_loop(study, c, n, f)))
             if name != "bptt":
                 rows.append(study.row(f"{name}-stream-seed{seed}", lambda _, n=name, c=mine: _on_a_stream(c, n)))
-    return study.end(rows, tables(rows), {"delayed recall": draw(rows)}, figures=figures(rows))
+    return study.end(rows, tables(rows), draw(rows), figures=figures(rows))
 
 
 main = study_runner("online", TITLE, carry_out)
@@ -233,7 +233,7 @@ def tables(rows: list[Row]) -> dict[str, Cells]:
     return {"delayed recall": [header, *lines]}
 
 
-def draw(rows: list[Row]) -> Figure:
+def draw(rows: list[Row]) -> dict[str, Figure]:
     """Memory against T, and accuracy along each route."""
     from snn4.view.pictures import study
     from snn4.view.pictures.canvas import figure
@@ -252,4 +252,4 @@ def draw(rows: list[Row]) -> Figure:
     }
     accuracy["bptt"] = [[100 * row["test_accuracy"] for row in _of(rows, "loop", "bptt")]] * len(names)
     study(names, accuracy, across="route", up="test accuracy (%)", ax=right, title="")
-    return drawing
+    return {"delayed recall": drawing}

@@ -1,8 +1,9 @@
 """A recipe: one experiment, one file, one dataclass of options.
 
 The file of a recipe holds `Config` (a frozen dataclass with `seed` and `epochs`, and a class method `smoke()` for a run
-of seconds), `TITLE`, `EXPECTED` (what its results must reach) and `main(config, ...)`. Everything else, the command
-line, the run folder and the list of recipes, follows from it.
+of seconds), `TITLE`, `EXPECTED` (what its results must reach) and `main(config, ...)`; besides `experiment(config)` of
+a comparison, `tables(rows)` and `draw(rows)` of a study. Everything else, the command line, the run folder and the list
+of recipes, follows from it.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ class Recipe:
         expected: figure -> what it must reach.
         main: runs it.
         experiment: from its options to the three networks; `None` for a study of many runs.
+        tables: of a study, from its rows to heading and cells.
+        draw: of a study, from its rows to heading and picture.
     """
 
     name: str
@@ -81,6 +84,8 @@ class Recipe:
     expected: Mapping[str, Any]
     main: Main
     experiment: Callable[[Any], Any] | None = None
+    tables: Callable[[Any], Mapping[str, Any]] | None = None
+    draw: Callable[[Any], Mapping[str, Any]] | None = None
 
     def smoke(self) -> Any:
         """Options of a tiny run."""
@@ -119,5 +124,5 @@ def get(name: str) -> Recipe:
     if name not in _NAMES:
         raise OptionError(f"the recipe {name!r}", "a known recipe", suggest(name, names()))
     module = importlib.import_module(f"snn4.recipes.{name}")
-    experiment = vars(module).get("experiment")
-    return Recipe(name, module.TITLE, module.Config, module.EXPECTED, module.main, experiment)
+    made = [vars(module).get(part) for part in ("experiment", "tables", "draw")]
+    return Recipe(name, module.TITLE, module.Config, module.EXPECTED, module.main, *made)

@@ -10,12 +10,12 @@ import dataclasses
 from snn4.recipes import side_by_side as study
 from snn4.recipes.shd import ShdOptions, experiment_of
 
-__all__ = ["EXPECTED", "TITLE", "Config", "main", "tables"]
+__all__ = ["EXPECTED", "TITLE", "Config", "draw", "main", "tables"]
 
 TITLE = "Neurons side by side on spoken digits (SHD, regenerated)"
 EXPECTED: dict[str, float] = {}
 
-tables = study.tables
+tables, draw = study.tables, study.draw
 
 
 @dataclasses.dataclass(frozen=True)

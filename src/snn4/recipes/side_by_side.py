@@ -57,7 +57,7 @@ def side_by_side(name: str, title: str, make: Callable[[Any, Cell], Experiment])
             study.row(one.name, lambda folder, one=one: _run(study, one, folder), one.labels, refusals=True)
             for one in trials
         ]
-        return study.end(rows, tables(rows), {"cells": draw(rows)} if any("failed" not in row for row in rows) else {})
+        return study.end(rows, tables(rows), draw(rows))
 
     return study_runner(name, title, carry_out)
 
@@ -128,11 +128,13 @@ def tables(rows: Sequence[Row]) -> dict[str, Cells]:
     return {"cells": table(rows, by, _COLUMNS, order="val_accuracy")}
 
 
-def draw(rows: Sequence[Row]) -> Figure:
+def draw(rows: Sequence[Row]) -> dict[str, Figure]:
     """Who is how good, and what a step costs."""
     from snn4.view.pictures.canvas import figure
 
     whole = grouped([row for row in rows if "failed" not in row], ["cell"])
+    if not whole:
+        return {}
     drawing = figure(9.6, 1.4 + 0.2 * len(whole))
     left, right = drawing.subplots(1, 2)
     accuracy, time = (
@@ -143,4 +145,4 @@ def draw(rows: Sequence[Row]) -> Figure:
     marked = "lif" if "lif" in accuracy else None
     pictures.ranking(accuracy, across="test accuracy (%)", marked=marked, order=order, ax=left, title="accuracy")
     pictures.ranking(time, across="forward and backward (ms)", marked=marked, order=order, ax=right, title="time")
-    return drawing
+    return {"cells": drawing}

@@ -141,7 +141,7 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
         for name in routes(config, config.steps)
     ]
     rows = costs + trained
-    return study.end(rows, tables(rows), {"memory and time": draw(rows)}, figures=figures(rows))
+    return study.end(rows, tables(rows), draw(rows), figures=figures(rows))
 
 
 main = study_runner("sltt_memory", TITLE, carry_out)
@@ -203,7 +203,7 @@ def tables(rows: list[Row]) -> dict[str, Cells]:
     return {"memory and time": [header, *lines], "accuracy": [["route", *seeds, "T"], *accuracy]}
 
 
-def draw(rows: list[Row]) -> Figure:
+def draw(rows: list[Row]) -> dict[str, Figure]:
     """Memory and time against T, a line for each route."""
     from snn4.view.pictures import study
     from snn4.view.pictures.canvas import figure
@@ -217,4 +217,4 @@ def draw(rows: list[Row]) -> Figure:
         }
         study(lengths, series, across="time steps", up=up, ax=ax, title="")
         ax.set_yscale("log")
-    return drawing
+    return {"memory and time": drawing}

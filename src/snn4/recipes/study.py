@@ -7,6 +7,7 @@ one its checkpoint beside it. Nothing is tried again: remove the folder of a run
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ __all__ = ["Study", "Three", "seeded", "study_runner", "three"]
 Three = tuple[Split, Split, Split]
 """Training, validation and test split."""
 
+# in the names of checkpoints, so that runs of a study that was stopped go on
+_NET = "snn"
 # what says something about the machine or the data, and nothing about the run
 _OUTSIDE = (CheckpointError, DataFileError, MissingLibraryError, StorageError)
 
@@ -138,9 +141,8 @@ class Study:
         goes_on = any(folder.glob("*.checkpoint*"))
         begin = time.process_time()
         identity = {"recipe": self.recipe, "run": folder.name, "options": dataclasses.asdict(self.config)}
-        fitted = fit(
-            net, task, train, val, how, seed=seed, folder=folder, name="snn", identity=identity, progress=self.progress
-        )
+        told: dict[str, Any] = {"progress": self.progress, "log": _lines_of(folder.name, progress=self.progress)}
+        fitted = fit(net, task, train, val, how, seed=seed, folder=folder, name=_NET, identity=identity, **told)
         # of a run that was stopped, the first part is not known
         spent = None if goes_on else time.process_time() - begin
         save_weights(net, folder / "model.safetensors", {"recipe": self.recipe, "seed": seed})
@@ -210,7 +212,7 @@ class Study:
 
 
 def study_runner(recipe: str, title: str, carry_out: Callable[[Study, Any], dict[str, Any]]) -> Main:
-    """The `main` of a recipe that is a study.
+    """The `main` of a recipe that is a study. It is written in English, whatever language is asked for.
 
     Args:
         recipe: its name.
@@ -218,7 +220,7 @@ def study_runner(recipe: str, title: str, carry_out: Callable[[Study, Any], dict
         carry_out: from the study and its options to what result.json holds.
     """
 
-    def main(config: Any, *, lang: str, **how: Any) -> dict[str, Any]:  # noqa: ARG001  (studies are written in English)
+    def main(config: Any, *, lang: str, **how: Any) -> dict[str, Any]:  # noqa: ARG001  (the command line says so)
         return carry_out(Study(recipe, title, config, **how), config)
 
     return main
@@ -234,6 +236,25 @@ def seeded(make: Callable[[], torch.nn.Module], seed: int) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
         return make()
+
+
+def _lines_of(run: str, *, progress: bool) -> Callable[[str], None] | None:
+    """Where the lines of a training go, so that they say which run of the study it is.
+
+    Returns:
+        What writes a line to standard error with the run's name in the place of the network's; None on a terminal,
+        where a bar is drawn, below the name.
+    """
+
+    def line(text: str) -> None:
+        sys.stderr.write(f"{run}  {text.removeprefix(f'{_NET}  ')}\n")
+        sys.stderr.flush()
+
+    if not sys.stderr.isatty():
+        return line
+    if progress:
+        sys.stderr.write(f"{run}\n")
+    return None
 
 
 @contextmanager

@@ -158,7 +158,7 @@ def carry_out(study: Study, config: Config) -> dict[str, Any]:
         return {"cell": called(cell, config.neuron, config.steps), **row, "firing_rate": found.mean_firing_rate}
 
     rows = [study.row(cell, lambda folder, cell=cell: run(cell, folder)) for cell in config.cells]
-    return study.end(rows, tables(rows), {"cells": draw(rows)})
+    return study.end(rows, tables(rows), draw(rows))
 
 
 main = study_runner("tclif_sequence", TITLE, carry_out)
@@ -181,7 +181,7 @@ def tables(rows: list[Row]) -> dict[str, Cells]:
     return {"cells": [header, *lines]}
 
 
-def draw(rows: list[Row]) -> Figure:
+def draw(rows: list[Row]) -> dict[str, Figure]:
     """Validation accuracy against the epoch, a line for each kind of neuron."""
     from snn4.view.pictures.canvas import BLUE, GREEN, PURPLE, VERMILLION, figure, legend, polish
 
@@ -192,4 +192,4 @@ def draw(rows: list[Row]) -> Figure:
         ax.plot(range(1, len(values) + 1), values, color=colour, marker=".", label=row["cell"])
     polish(ax, "", "epoch", "validation accuracy (%)")
     legend(ax)
-    return drawing
+    return {"cells": drawing}
