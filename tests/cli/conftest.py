@@ -53,6 +53,7 @@ class FakeRecipe:
     title: str = "A recipe that trains nothing"
     config: type = FakeConfig
     expected: dict[str, Any] = dataclasses.field(default_factory=dict)
+    experiment: Any = "a comparison"
     error: BaseException | None = None
     calls: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
@@ -88,6 +89,8 @@ def recipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRecipe:
     vars(common).update(
         read_config=read_config,
         evaluate_folder=evaluate_folder,
+        study_result=lambda folder: None,
+        report_folder=lambda folder, lang: f"{folder}/report.html in {lang}",
         profile_folder=lambda folder, data, download: f"profile of {folder}, {data}, {download}",
     )
     monkeypatch.setitem(sys.modules, "snn4.recipes", recipes)

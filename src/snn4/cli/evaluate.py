@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from snn4.cli.folders import find_run
+from snn4.cli.folders import find_run, kept
 from snn4.cli.options import parse
 from snn4.cli.summary import show_values
 
@@ -23,7 +23,7 @@ class Eval:
     json: bool = False
     """Print the numbers as JSON, as the last line."""
     data: Path | None = None
-    """The folder of the data sets; without it, $SNN4_DATA, then the cache folder."""
+    """The folder of the data sets; without it, that of the run, $SNN4_DATA, then the cache folder."""
     download: bool = False
     """Fetch the data set where it is missing."""
 
@@ -38,7 +38,7 @@ def evaluate(args: Sequence[str]) -> None:
     folder = find_run(go.folder)
     from snn4.recipes.common import evaluate_folder
 
-    numbers = evaluate_folder(folder, go.data, go.download)
+    numbers = evaluate_folder(folder, kept(folder, data=go.data)[1], go.download)
     show_values(numbers, str(folder))
     if go.json:
         print(json.dumps(numbers, ensure_ascii=False))

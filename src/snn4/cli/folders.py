@@ -8,14 +8,17 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Literal
 
 from snn4.core.errors import CheckpointError, StorageError
-from snn4.core.files import make_folder, write_text
+from snn4.core.files import make_folder, read_json, write_json, write_text
 
-__all__ = ["CONFIG", "find_run", "forget_empty", "new_run"]
+__all__ = ["CONFIG", "find_run", "forget_empty", "keep", "kept", "new_run"]
 
 RUNS = Path("runs")
 CONFIG = "config.json"
+# how the run was started, as far as it is no option of the recipe; only where something was said
+_STARTED = "command.json"
 # where a run folder that was meant may lie: runs/RECIPE/TIME-seedN below the folder that was named
 _LEVELS, _SECONDS = 3, 0.5
 
@@ -50,6 +53,40 @@ def new_run(recipe: str, seed: int, out: Path | None, now: datetime | None = Non
     return folder
 
 
+def keep(folder: Path, lang: str, data: Path | None) -> None:
+    """Leave the language and the data folder of a run for the commands that come to its folder later.
+
+    Args:
+        folder: of the run.
+        lang: of its table and report.
+        data: as the user wrote it; None for the usual places.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    if lang != "en" or data is not None or (folder / _STARTED).exists():
+        write_json(folder / _STARTED, {"schema": 1, "lang": lang, "data": None if data is None else str(data)})
+
+
+def kept(folder: Path, lang: str | None = None, data: Path | None = None) -> tuple[Literal["en", "ja"], Path | None]:
+    """The language and the data folder of a run: what is asked for now, else what it was started with.
+
+    Args:
+        folder: of the run; one that says nothing means English, and the usual places.
+        lang: what is asked for now.
+        data: likewise.
+
+    Returns:
+        The language, and the data folder. One that is not there any more, as on another machine, is None.
+    """
+    found: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        found = dict(read_json(folder / _STARTED))
+    if data is None and found.get("data") and Path(found["data"]).is_dir():
+        data = Path(found["data"])
+    return ("ja" if (lang or found.get("lang")) == "ja" else "en"), data
+
+
 def forget_empty(folder: Path) -> None:
     """Take back the folder of a run that failed before it wrote anything, and let `latest` lead where it did before.
 
@@ -57,6 +94,8 @@ def forget_empty(folder: Path) -> None:
         folder: as `new_run` made it.
     """
     with contextlib.suppress(OSError):
+        if not (folder / CONFIG).exists():
+            (folder / _STARTED).unlink(missing_ok=True)
         folder.rmdir()  # refuses a folder that holds something
         if folder.parent.parent != RUNS:
             return  # the user named it, and what lies beside it is none of our business

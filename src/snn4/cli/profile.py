@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from snn4.cli.folders import find_run
+from snn4.cli.folders import find_run, kept
 from snn4.cli.options import parse
 
 __all__ = ["profile"]
@@ -19,7 +19,7 @@ class ProfileOf:
     folder: Path
     """The run folder, for example runs/digits/latest."""
     data: Path | None = None
-    """The folder of the data sets; without it, $SNN4_DATA, then the cache folder."""
+    """The folder of the data sets; without it, that of the run, $SNN4_DATA, then the cache folder."""
     download: bool = False
     """Fetch the data set where it is missing."""
 
@@ -34,4 +34,4 @@ def profile(args: Sequence[str]) -> None:
     folder = find_run(go.folder)
     from snn4.recipes.common import profile_folder
 
-    print(profile_folder(folder, go.data, go.download))
+    print(profile_folder(folder, kept(folder, data=go.data)[1], go.download))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from snn4.cli.folders import find_run
+from snn4.cli.folders import find_run, kept
 from snn4.cli.options import parse
+from snn4.cli.run import tell_english
 
 __all__ = ["report"]
 
@@ -19,8 +20,8 @@ class Report:
 
     folder: Path
     """The run folder, for example runs/digits/latest."""
-    lang: Literal["en", "ja"] = "en"
-    """The language of the report."""
+    lang: Literal["en", "ja"] | None = None
+    """The language of the report; without it, that of the run. That of a study is in English."""
 
 
 def report(args: Sequence[str]) -> None:
@@ -31,6 +32,9 @@ def report(args: Sequence[str]) -> None:
     """
     go = parse(Report, args, "snn4 report")
     folder = find_run(go.folder)
-    from snn4.view import write_report
+    from snn4.recipes.common import report_folder, study_result
 
-    print(write_report(folder, lang=go.lang))
+    lang, _ = kept(folder, go.lang)
+    if study_result(folder) is not None:
+        tell_english(lang)
+    print(report_folder(folder, lang))

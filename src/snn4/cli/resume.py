@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from snn4.cli.folders import find_run
+from snn4.cli.folders import find_run, keep, kept
 from snn4.cli.options import parse
 from snn4.cli.run import go_on, tell
 
@@ -22,10 +22,10 @@ class Resume:
     """The run folder, for example runs/digits/latest."""
     json: bool = False
     """Print the result as JSON, as the last line."""
-    lang: Literal["en", "ja"] = "en"
-    """The language of the table and the report."""
+    lang: Literal["en", "ja"] | None = None
+    """The language of the table and the report; without it, that of the run. Those of a study are in English."""
     data: Path | None = None
-    """The folder of the data sets; without it, $SNN4_DATA, then the cache folder."""
+    """The folder of the data sets; without it, that of the run, $SNN4_DATA, then the cache folder."""
     download: bool = False
     """Fetch the data set where it is missing."""
     quiet: bool = False
@@ -45,5 +45,8 @@ def resume(args: Sequence[str]) -> None:
     from snn4.recipes.common import read_config
 
     recipe, config = read_config(folder)
-    result = go_on(recipe, config, folder, go, resume=True)
-    tell(result, folder, go.lang, as_json=go.json)
+    lang, data = kept(folder, go.lang, go.data)
+    if go.lang is not None or go.data is not None:
+        keep(folder, lang, data)
+    result = go_on(recipe, config, folder, dataclasses.replace(go, lang=lang, data=data), resume=True)
+    tell(result, folder, lang, as_json=go.json)

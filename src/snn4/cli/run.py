@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from snn4.cli.folders import CONFIG, forget_empty, new_run
+from snn4.cli.folders import CONFIG, forget_empty, keep, new_run
 from snn4.cli.options import parse
 from snn4.cli.summary import show
 from snn4.core.errors import OptionError, suggest
 from snn4.core.optional import need
 
-__all__ = ["Go", "Paused", "go_on", "run", "stopped", "tell"]
+__all__ = ["Go", "Paused", "go_on", "run", "stopped", "tell", "tell_english"]
 
 _HELP = """\
 Train a spiking network, evaluate it once on the test split, compare it with the ANN of the same architecture, report.
@@ -35,7 +36,7 @@ class Go:
     json: bool = False
     """Print the result as JSON, as the last line."""
     lang: Literal["en", "ja"] = "en"
-    """The language of the table and the report."""
+    """The language of the table and the report; those of a study of many runs are in English."""
     data: Path | None = None
     """The folder of the data sets; without it, $SNN4_DATA, then the cache folder."""
     download: bool = False
@@ -79,6 +80,7 @@ def run(args: Sequence[str]) -> None:
     config, go = _parse(config, args[1:], recipe.name, recipe.title)
     folder = new_run(recipe.name, config.seed, go.out)
     try:
+        keep(folder, go.lang, go.data)
         result = go_on(recipe, config, folder, go, resume=False)
     finally:
         forget_empty(folder)
@@ -101,6 +103,8 @@ def go_on(recipe: Any, config: Any, folder: Path, go: Any, *, resume: bool) -> d
     """
     from snn4.training import OutOfTime, time_limit
 
+    if recipe.experiment is None:
+        tell_english(go.lang)
     how: dict[str, Any] = {"progress": not go.quiet, "lang": go.lang, "data": go.data, "download": go.download}
     try:
         with time_limit(go.minutes):
@@ -125,6 +129,12 @@ def _parse(default: Any, args: Sequence[str], name: str, title: str) -> tuple[An
     )
     filled: Any = parse(both, args, f"snn4 run {name}", default=both(Go(), default), about=title)
     return filled.config, filled.go
+
+
+def tell_english(lang: str) -> None:
+    """Say of a study that its page is in English, where another language was asked for."""
+    if lang != "en":
+        print(f"snn4: a study is written in English: --lang {lang} changes nothing in its tables.", file=sys.stderr)
 
 
 def stopped(folder: Path) -> KeyboardInterrupt:
