@@ -214,4 +214,4 @@ def test_the_tables_of_a_study_are_tables(capsys, monkeypatch, tmp_path):
     wide = [[f"quantity {n}, %" for n in range(11)], [f"{n}.00 ± 0.12" for n in range(11)]]
     show({"seed": 0, "table": f"### wide\n\n{markdown(wide)}"}, tmp_path)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:3] == ["wide", "0.00 ± 0.12", "    quantity 1, %: 1.00 ± 0.12"]
+    assert lines[:3] == ["wide", "quantity 0, %: 0.00 ± 0.12", "    quantity 1, %: 1.00 ± 0.12"]

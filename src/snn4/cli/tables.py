@@ -43,10 +43,10 @@ def show_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
 
 
 def blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
-    """Each row as lines: its name, then every cell that says something, wrapped between words alone.
+    """Each row as lines: what names it, then every cell that says something, wrapped between words alone.
 
     Args:
-        columns: the headings; the first one is not repeated.
+        columns: the headings; where the first one is "name", names stand alone, to be copied.
         rows: the cells.
         width: of a line, where words allow it.
 
@@ -55,7 +55,7 @@ def blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
         ['LIF', '    what: A neuron.']
     """
     for name, *cells in rows:
-        yield name
+        yield name if columns[0] == "name" else f"{columns[0]}: {name}"
         for column, cell in zip(columns[1:], cells, strict=True):
             if cell:
                 yield from textwrap.wrap(
