@@ -124,14 +124,6 @@ class ChangesInput(Plain):
         return super().step(x, state)
 
 
-class ChangesFields(Plain):
-    """Returns another state than it takes."""
-
-    def step(self, x, state):
-        s, new = super().step(x, state)
-        return s, snn4.state("u")(new[0])
-
-
 class Shortcut(Plain):
     """A fast path that is not what `step` says."""
 
@@ -326,7 +318,6 @@ BROKEN = [
     (PrefersTheFirst, {"batch items do not meet"}),
     (ChangesState, {"step changes nothing"}),
     (ChangesInput, {"step changes nothing"}),
-    (ChangesFields, {"step changes nothing"}),
     (Shortcut, {"step folds to forward"}),
     (ShortcutBackwards, {"step folds to forward"}),
     (SeesTheChunk, {"cuts in time"}),

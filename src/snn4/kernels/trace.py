@@ -21,6 +21,7 @@ from snn4.kernels.identity import HOOKS, Identity, identity
 from snn4.kernels.record import Recorder, Recording
 from snn4.kernels.split import Refused, Splitter, Traced
 from snn4.kernels.torch_facts import Stepper
+from snn4.through_time.contract import answered
 
 if TYPE_CHECKING:
     from snn4.through_time import Neuron
@@ -45,6 +46,15 @@ class _Seed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *_: Tensor) -> tuple[Any, ...]:
         return (None, *ctx.grads)
+
+
+class _Answering(Stepper):
+    """A step that gives what the loop asks for: a kernel serves nobody whom the loop would refuse."""
+
+    def forward(self, x: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        before = self.neuron.State(*state)
+        y, new = answered(self.neuron, self.neuron.step(x, before), before)
+        return (y, *new)
 
 
 class _WithDerivative(torch.nn.Module):
@@ -116,7 +126,7 @@ def _recorded(
     try:
         with recorder:
             outs = functional_call(
-                _WithDerivative(Stepper(neuron)),
+                _WithDerivative(_Answering(neuron)),
                 given,
                 (x, state, grads, values[: len(learned)]),
                 tie_weights=False,

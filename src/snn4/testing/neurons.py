@@ -12,6 +12,7 @@ from snn4.testing import compiling, credit, cuts, purity, signals, storage
 from snn4.testing.judge import Law, LawReport, judge
 from snn4.testing.subject import Subject
 from snn4.through_time import Neuron
+from snn4.through_time.contract import answered
 
 __all__ = ["NEURON_LAWS", "check_neuron"]
 
@@ -69,7 +70,9 @@ def check_neuron(
 
     Raises:
         LawError: names every broken law, with what was seen.
-        OptionError: an exemption from an unknown law or without a reason, or arguments out of range.
+        OptionError: what keeps every law from being tried: no `State`, no `super().__init__()`, a `step` that returns
+            something else than output and state; an exemption from an unknown law or without a reason, or arguments
+            out of range.
 
     Example:
         >>> import torch, snn4
@@ -116,4 +119,18 @@ def check_neuron(
     if importlib.util.find_spec("safetensors") is None:
         excused.setdefault(storage.files.name, "not tried: the library safetensors is not installed")
     subject = Subject(neuron, features, steps, batch, scale, torch.device(device), seed)
+    _refuse_unfit(subject)
     return judge(type(neuron).__name__, NEURON_LAWS, subject, excused)
+
+
+def _refuse_unfit(subject: Subject) -> None:
+    """Refuse a neuron that no call can serve: else every law would say so."""
+    for name in ("_modules", "State"):
+        getattr(subject.original, name)
+    try:
+        neuron, x = subject.neuron(), subject.inputs()[0]
+        before = neuron.initial(x)
+        found = neuron.step(x, before)
+    except Exception:
+        return  # the laws tell how it fails
+    answered(neuron, found, before)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from snn4.through_time.contract import answered
+
 if TYPE_CHECKING:
     from snn4.through_time.neuron import Neuron
 
@@ -38,6 +40,9 @@ def reference_loop(
 
     Returns:
         Outputs (T, B, *) and the state after the last step.
+
+    Raises:
+        OptionError: the first step gives something else than an output and a state like the one before.
     """
     ys: list[Tensor] = []
     # unbind, not xs[t]: the backward of a select writes a full-size gradient for every step
@@ -46,6 +51,7 @@ def reference_loop(
             state = _handed_on(state)
         if between is not None:
             state = between(t, state)
-        y, state = neuron.step(x, state)
+        found = neuron.step(x, state)
+        y, state = found if t else answered(neuron, found, state)
         ys.append(y)
     return torch.stack(ys), state

@@ -18,6 +18,7 @@ from snn4.core.checks import check_sequence
 from snn4.core.errors import StateError
 from snn4.core.quantity import Quantified
 from snn4.through_time import session as sessions
+from snn4.through_time.contract import NoState, NotBegun, refuse_fields
 
 if TYPE_CHECKING:
     from snn4.through_time.routes import Route
@@ -32,13 +33,17 @@ class Stateful(Quantified, abc.ABC):
     `run` with a state and `Stream` then refuse it.
     """
 
-    State: Any = None
+    State: Any = NoState()
     chunkable: bool = True
     unchunkable_reason: str = ""
     crosses: str = ""
     """How a gradient goes from one step to another here, which no route of the neurons can cut: a delay, for one."""
     route: Route | None = None
     """How the network is differentiated through time; `use_route` sets it."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        refuse_fields(cls)
 
     @abc.abstractmethod
     def initial(self, x: Float[Tensor, "B *features"]) -> Any:
@@ -144,3 +149,8 @@ class Stateful(Quantified, abc.ABC):
                     "Move it: state.to(x.device).",
                 )
         return state
+
+
+# the first that is asked for by a call, by a walk through a network, and by `quantity`
+for _name in ("_backward_hooks", "_modules", "quantities"):
+    setattr(Stateful, _name, NotBegun())
