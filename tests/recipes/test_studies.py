@@ -15,6 +15,7 @@ from snn4.data import DataSet, Split
 from snn4.recipes import get, names, study, trials
 from snn4.recipes.common import evaluate_folder, read_config, report_folder
 from snn4.recipes.costs import step_cost, zero_gradient
+from snn4.recipes.learning_dynamics import draw
 from snn4.recipes.options import NeuronOptions, TrainingOptions, command_line
 from snn4.recipes.tables import Column, table
 from snn4.recipes.trials import best
@@ -593,6 +594,15 @@ def test_the_dynamics_of_learning_are_measured_before_and_after(tmp_path):
     # tails reach every neuron of the last layer
     assert atan["start"]["dead"][-1] == 0
     assert "T = 2" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    # one scale a quantity, before training and after; no gradient at all is no number, nor is one beyond the scale
+    flow = {"size": [0.0, 1e-13, 1e-5], "dead": [1.0, 0.5, 0.0], "mismatch": [1.0, 1.0, 0.1]}
+    (drawing,) = draw([{"surrogate": "ATan", "steps": 2, "start": flow, "trained": flow}]).values()
+    assert [ax.images[0].get_clim() for ax in drawing.axes] == [(-12, -2), (0, 100), (0, 1.2)] * 2
+    assert [[text.get_text() for text in ax.texts] for ax in drawing.axes[:3]] == [
+        ["", "≤ -12", "-5.0"],
+        ["100", "50", "0"],
+        ["1.00", "1.00", "0.10"],
+    ]
     with pytest.raises(OptionError, match="Did you mean triangle"):
         recipe.main(
             dataclasses.replace(recipe.smoke(), surrogates=("triangl",)),

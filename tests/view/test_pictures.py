@@ -80,6 +80,23 @@ def test_heat_shows_each_number_at_its_place() -> None:
         pictures.heat([[0.0, 1.0]], ["a", "b"], ["1", "2", "3"])
 
 
+def test_heat_with_given_ends_has_the_same_shades_in_every_picture() -> None:
+    good, bad = (pictures.heat([[value] * 2], ["a"], ["1", "2"], ends=(0.0, 1.2)) for value in (0.1, 1.0))
+    assert good.images[0].get_clim() == bad.images[0].get_clim() == (0.0, 1.2)
+    # so that numbers on dark shades are white, also where all are equal
+    assert {text.get_color() for text in good.texts} == {"#fff"}
+    assert {text.get_color() for text in bad.texts} == {"#000"}
+    with pytest.raises(OptionError, match=r"ends=\(1\.0, 0\.0\)"):
+        pictures.heat([[0.5]], ["a"], ["1"], ends=(1.0, 0.0))
+
+
+def test_heat_writes_what_it_is_told_to() -> None:
+    ax = pictures.heat([[-12.0, -3.0]], ["a"], ["1", "2"], texts=[["", "$3"]])
+    assert [text.get_text() for text in ax.texts] == ["", r"\$3"]
+    with pytest.raises(ShapeError, match="1 lines of 2"):
+        pictures.heat([[-12.0, -3.0]], ["a"], ["1", "2"], texts=[["≤ -12"]])
+
+
 def test_raster_has_one_mark_a_spike() -> None:
     ax = pictures.raster(torch.tensor(SPIKES, dtype=torch.bool))
     marks = sorted(map(tuple, ax.collections[0].get_offsets().tolist()))

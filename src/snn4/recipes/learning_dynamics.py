@@ -39,12 +39,45 @@ TITLE = "Gradient mismatch, vanishing gradients and dead neurons, by depth, T an
 EXPECTED: dict[str, float] = {}
 
 _SAMPLES = 256
-# of the pictures: what is shown, its title, the form of its numbers, and what is done to them
-_FIELDS: tuple[tuple[str, str, str, Callable[[float], float]], ...] = (
-    ("size", "log10 of the gradient", ".1f", lambda value: math.log10(max(value, 1e-12))),
-    ("dead", "dead neurons, %", ".0f", lambda value: 100 * value),
-    ("mismatch", "mismatch", ".2f", lambda value: value),
-)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Field:
+    """A quantity in the pictures.
+
+    Args:
+        title: what it is.
+        ends: of its colours, the same in every picture, or a panel of the worst would look like one of the best.
+        value: its number in the picture.
+        text: what is written there.
+    """
+
+    title: str
+    ends: tuple[float, float]
+    value: Callable[[float], float]
+    text: Callable[[float], str]
+
+
+# of a gradient's size, in decades
+_SMALLEST, _LARGEST = -12, -2
+
+
+def _decades(size: float) -> float:
+    return math.log10(max(size, 10**_SMALLEST))
+
+
+def _written(size: float) -> str:
+    """No gradient at all leaves the place empty; one too small for the colours is not given a number either."""
+    if size <= 0:
+        return ""
+    return f"≤ {_SMALLEST}" if size <= 10**_SMALLEST else f"{_decades(size):.1f}"
+
+
+_FIELDS = {
+    "size": _Field("log10 of the gradient", (_SMALLEST, _LARGEST), _decades, _written),
+    "dead": _Field("dead neurons, %", (0, 100), lambda share: 100 * share, lambda share: f"{100 * share:.0f}"),
+    "mismatch": _Field("mismatch", (0, 1.2), lambda value: value, lambda value: f"{value:.2f}"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,10 +247,11 @@ def draw(rows: Sequence[Row]) -> dict[str, Figure]:
         names = [row["surrogate"] for row in some]
         drawing = figure(13.0, 2.4 + 0.36 * len(names))
         for line, when in zip(drawing.subplots(2, 3), ("start", "trained"), strict=True):
-            for ax, (key, title, form, change) in zip(line, _FIELDS, strict=True):
-                values = [[change(value) for value in row[when][key]] for row in some]
+            for ax, (key, field) in zip(line, _FIELDS.items(), strict=True):
+                values = [[field.value(value) for value in row[when][key]] for row in some]
+                texts = [[field.text(value) for value in row[when][key]] for row in some]
                 layers = [str(number) for number in range(1, len(values[0]) + 1)]
-                words = f"{title}, {'at the start' if when == 'start' else 'trained'}, T = {steps}"
-                pictures.heat(values, names, layers, form=form, ax=ax, title=words)
+                words = f"{field.title}, {'at the start' if when == 'start' else 'trained'}, T = {steps}"
+                pictures.heat(values, names, layers, ends=field.ends, texts=texts, ax=ax, title=words)
         found[f"T = {steps}"] = drawing
     return found
