@@ -71,6 +71,14 @@ def test_ranking_has_a_point_a_seed_a_bar_at_the_mean_and_the_best_on_top() -> N
         pictures.ranking({"none": []})
 
 
+def test_ranking_has_room_for_its_rows_and_for_their_names() -> None:
+    long = "OTTT, a step of the optimiser each step"
+    ax = pictures.ranking({long: [1.0], "high": [5.0]})
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["high", long]
+    # no row lies on an edge
+    assert ax.get_ylim() == (1.5, -0.5)
+
+
 def test_heat_shows_each_number_at_its_place() -> None:
     ax = pictures.heat([[0.0, 1.0], [0.5, 0.25]], ["a", "b"], ["1", "2"], form=".1f")
     assert np.allclose(ax.images[0].get_array(), [[0.0, 1.0], [0.5, 0.25]])

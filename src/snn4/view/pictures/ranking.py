@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ranking"]
 
+_LONGEST = 48
+
 
 def ranking(
     values: Mapping[str, Sequence[float]],
@@ -56,6 +58,8 @@ def ranking(
     if marked in means:
         ax.axvline(means[marked], color=VERMILLION, linewidth=0.8, linestyle="--")
     polish(ax, title, across, "", grid="x")
-    ax.set_yticks(range(len(names)), [shorten(name) for name in names])
-    ax.invert_yaxis()
+    # a label is a row of the table beside it, which it should match
+    ax.set_yticks(range(len(names)), [shorten(name, _LONGEST) for name in names])
+    # downwards, and half a row free above the first and below the last
+    ax.set_ylim(len(names) - 0.5, -0.5)
     return ax
