@@ -13,6 +13,7 @@ from torch import Tensor
 
 from snn4.core.errors import StateError
 from snn4.core.states import state
+from snn4.through_time.contract import answered
 from snn4.through_time.routes import detached
 from snn4.through_time.session import Session
 from snn4.through_time.synapse import Synapse
@@ -81,7 +82,8 @@ def derivatives(
     fields = [value.detach().requires_grad_() for value in before]
     # a checkpoint around the network would begin its recomputation at the first backward pass, which is here
     with torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is):
-        y, after = neuron.step(x, type(before)(*fields))
+        start = type(before)(*fields)
+        y, after = answered(neuron, neuron.step(x, start), start)
     rows: list[Sequence[Tensor]] = []
     for one in (y, *after):
         if one.requires_grad:

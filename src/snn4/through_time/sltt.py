@@ -22,6 +22,7 @@ from torch import Tensor
 from snn4.core.checks import is_whole
 from snn4.core.errors import GraphError, OptionError
 from snn4.through_time import registry
+from snn4.through_time.contract import answered
 from snn4.through_time.routes import Online, Route, detached, refuse_crossing
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def run_locally(neuron: Neuron, xs: Tensor, state: Any) -> tuple[Tensor, Any]:
         state = detached(state)
         kernel, _ = registry.choose(neuron, x, state)
         if kernel is None:
-            y, state = neuron.step(x[0], state)
+            y, state = answered(neuron, neuron.step(x[0], state), state)
             y = y.unsqueeze(0)
         else:
             y, state = kernel(neuron, x, state)
