@@ -183,7 +183,7 @@ def tables(rows: list[Row]) -> dict[str, Cells]:
 
 def draw(rows: list[Row]) -> dict[str, Figure]:
     """Validation accuracy against the epoch, a line for each kind of neuron."""
-    from snn4.view.pictures.canvas import BLUE, GREEN, PURPLE, VERMILLION, figure, legend, polish
+    from snn4.view.pictures.canvas import BLUE, GREEN, PURPLE, VERMILLION, figure, legend, polish, whole_steps
 
     drawing = figure(4.6, 3.2)
     ax = drawing.subplots()
@@ -191,5 +191,6 @@ def draw(rows: list[Row]) -> dict[str, Figure]:
         values = [100 * value for value in row["val_curve"]]
         ax.plot(range(1, len(values) + 1), values, color=colour, marker=".", label=row["cell"])
     polish(ax, "", "epoch", "validation accuracy (%)")
+    whole_steps(ax, max(len(row["val_curve"]) for row in rows))
     legend(ax)
     return {"cells": drawing}
