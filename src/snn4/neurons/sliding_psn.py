@@ -43,14 +43,18 @@ class SlidingPSN(FiringNeuron):
     def __init__(self, k: int = 4, surrogate: Surrogate | None = None) -> None:
         super().__init__(surrogate)
         self.k = whole("SlidingPSN", "k", k)
+        self.State = _inputs(k)
         # the newest weighs 1, each older one half of the next
         self.weight = Parameter(2.0 ** torch.arange(1 - k, 1, dtype=torch.get_default_dtype()))
         self.bias = Parameter(torch.tensor(-1.0))
 
-    @property
-    def State(self) -> Any:
-        """One field for each input that it looks back to."""
-        return state(*(f"x{age}" for age in range(1, max(2, self.k))))
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the type of the state, which pickle would look for by its name."""
+        return {name: value for name, value in vars(self).items() if name != "State"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.State = _inputs(self.k)
 
     def step(self, x: Float[Tensor, "B *features"], state: Any) -> tuple[Float[Tensor, "B *features"], Any]:
         """A weighted sum of the last k inputs, then fire."""
@@ -62,3 +66,8 @@ class SlidingPSN(FiringNeuron):
     def extra_repr(self) -> str:
         """The order."""
         return f"k={self.k}"
+
+
+def _inputs(k: int) -> Any:
+    """The inputs of the steps before, one field each."""
+    return state(*(f"x{age}" for age in range(1, max(2, k))))
