@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snn4 import CheckpointError, OptionError, States, StorageError, nn, run, state
+from snn4 import CheckpointError, GraphError, OptionError, States, StorageError, nn, run, state
 
 
 def example():
@@ -213,3 +213,15 @@ def test_pickle_brings_back_every_bit_and_no_graph():
     for key, entry in kept.items():
         assert type(there[key]) is type(entry)
         assert all(torch.equal(one, other) for one, other in zip(there[key], entry, strict=True))
+
+
+def test_a_shallow_copy_knows_which_graph_is_gone():
+    """A second backward through a freed graph is explained for the copy as for the state itself."""
+    leaf = torch.rand(2, 3, requires_grad=True)
+    net = nn.Sequential(nn.Linear(3, 3), nn.ALIF())
+    ys, kept = run(net, leaf.expand(5, 2, 3))
+    ys.sum().backward()
+    for again in (kept, copy.copy(kept)):
+        ys, _ = run(net, leaf.expand(5, 2, 3), again)
+        with pytest.raises(GraphError, match="an earlier backward"):
+            ys.sum().backward()

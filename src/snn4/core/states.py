@@ -87,6 +87,10 @@ class States(dict[str, tuple[Tensor, ...]]):
         super().__init__(entries)
         self._graphs: dict[str, _Graph] = {}
 
+    def __copy__(self) -> States:
+        """The same tensors, with what is known of their graphs."""
+        return self.map(lambda t: t)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Entries alone: a graph stays where it is."""
         return States, (dict(self),)

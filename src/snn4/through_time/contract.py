@@ -1,7 +1,7 @@
 """What a class of a user's own has to bring along, and what its `step` has to give; told where it is missing.
 
-Nothing here is on the way of a call that is in order: what `torch.nn.Module` keeps in the object is found there first,
-and of the steps of a sequence only the first is looked at.
+Little of it is on the way of a call that is in order: what `torch.nn.Module` keeps in the object is found there first,
+and of the steps of a sequence only the first is looked at, but by routes that take each step as a sequence of its own.
 """
 
 from __future__ import annotations
